@@ -1,0 +1,92 @@
+"""Rules of every test run: which tests belong to which database, and that nothing is left out silently.
+
+The database itself is chosen in `tests/settings.py`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+DATABASE = os.environ.get("HOLDFAST_TEST_DATABASE") or "sqlite"
+CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+REAL = Path(__file__).parent / "real"
+
+#: How `tests/contracts.py` begins the reason of a skip when the vendors' contracts are not there.
+CONTRACTS = "contracts:"
+
+_calm = [hypothesis.HealthCheck.too_slow]  # says how busy the machine is, not whether the code is right
+hypothesis.settings.register_profile("local", deadline=None, suppress_health_check=_calm)
+hypothesis.settings.register_profile(
+    "ci", deadline=None, suppress_health_check=_calm, derandomize=True, print_blob=True
+)
+hypothesis.settings.load_profile("ci" if CI else "local")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what belongs to the other database; real processes come first and one after another."""
+    for item in items:
+        if item.path.is_relative_to(REAL):
+            item.add_marker("once")
+            item.add_marker(pytest.mark.xdist_group("real"))
+    other = {"sqlite": ("postgresql_only",), "postgresql": ("sqlite_only", "once")}[DATABASE]
+    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in other)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+    items[:] = sorted(
+        (item for item in items if item not in left_out), key=lambda item: not item.path.is_relative_to(REAL)
+    )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    excused = report.outcome != "skipped" or hasattr(report, "wasxfail")
+    if CI and not excused and not item.get_closest_marker("allowed_skip"):
+        _fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    if CI and report.outcome == "skipped":
+        _fail(report)
+    return report
+
+
+def _fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    report.outcome = "failed"
+    report.longrepr = (
+        f"Left out: {_reason(report)}\nWith CI=true everything must run: provide what is missing, or mark the "
+        "test with @pytest.mark.allowed_skip(reason)."
+    )
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    where = report.longrepr
+    return where[2].removeprefix("Skipped: ") if isinstance(where, tuple) else str(where)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    left_out = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if _reason(report).startswith(CONTRACTS)
+    ]
+    if left_out:
+        terminalreporter.write_line(
+            f"{len(left_out)} contract tests were left out: the vendors' contracts are not there "
+            "(they are read from ../shared/contracts)."
+        )
+
+
+def pytest_report_header() -> str:
+    return f"holdfast: {DATABASE}{', CI' if CI else ''}"
