@@ -1,0 +1,1 @@
+"""Database engine `config.sqlite`: Django's SQLite with one fair write lock per process."""

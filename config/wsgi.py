@@ -1,0 +1,54 @@
+"""The web application as the server calls it: Django behind the inbound path, measured as a whole.
+
+When `manage.py up` asks for it (`HOLDFAST_EMBEDDED_WORKER`), this process also hosts the worker. It starts
+here because the server imports this module after its fork, and stops when the process ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from multiprocessing import util
+
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from granian.utils.proxies import wrap_wsgi_with_proxy_headers
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+
+log = logging.getLogger(__name__)
+
+
+def build() -> object:
+    """Django, the inbound path in front of it, measuring around both, and trusted proxies outermost."""
+    django = get_wsgi_application()
+    from integrations.inbox.receive import predispatch
+
+    from config.observability import measured
+
+    application = measured(predispatch(django))
+    if settings.HOLDFAST_TRUSTED_PROXIES:
+        application = wrap_wsgi_with_proxy_headers(application, settings.HOLDFAST_TRUSTED_PROXIES)
+    return application
+
+
+def host_worker() -> None:
+    """Start the worker in this process and stop it when the process ends.
+
+    The server's worker process ends through multiprocessing, which skips `atexit` but runs `Finalize`.
+    """
+    from config.worker import Worker
+
+    worker = Worker(kind="embedded")
+    worker.on_orphaned = lambda: os.kill(os.getpid(), signal.SIGTERM)
+    worker.start()
+    util.Finalize(None, worker.stop, exitpriority=100)
+
+
+application = build()
+if os.environ.pop("HOLDFAST_EMBEDDED_WORKER", ""):
+    host_worker()
+# The server copies the environment into every request; secrets were read and have no business there.
+for _name in ("HOLDFAST_SECRET_KEY", "HOLDFAST_ENCRYPTION_KEYS", "HOLDFAST_METRICS_TOKEN", "DATABASE_URL"):
+    os.environ.pop(_name, None)
