@@ -1,0 +1,131 @@
+"""Who may do what: the rights of each role, asked by pages, API, admin and verbs alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db.models import Q, QuerySet
+
+if TYPE_CHECKING:
+    from incidents.models import Incident, User
+
+RESPONDERS = frozenset({"MLE", "DSC", "DE", "DST", "SRE"})
+GOVERNANCE = frozenset({"MRC", "ETH", "DPO", "LEG"})
+EVERYBODY = RESPONDERS | GOVERNANCE | {"REP", "IC", "MO", "SEC", "BO", "COM", "EXE", "SAF", "SYS"}
+
+#: right → roles that hold it (DOMAIN 6.3). "ADM" configures and takes no decisions about incidents.
+RIGHTS: dict[str, frozenset[str]] = {
+    "incident.create": EVERYBODY | {"ADM"},
+    "incident.see": EVERYBODY - {"REP"} | {"AUD"},
+    "incident.see_restricted": frozenset({"IC", "SEC"}),
+    "incident.acknowledge": RESPONDERS | {"IC", "MO", "SEC", "EXE"},
+    "incident.change_state": frozenset({"IC", "SEC", "EXE"}),
+    "incident.change_severity": frozenset({"IC", "SEC", "EXE"}),
+    "incident.edit": RESPONDERS | {"IC", "MO", "SEC"},
+    "incident.attest": frozenset({"IC", "MO", "SEC"}),
+    "timeline.append": EVERYBODY,
+    "postmortem.edit": RESPONDERS | GOVERNANCE | {"IC", "MO", "SEC", "BO", "COM"},
+    "postmortem.review": GOVERNANCE | {"IC", "MO", "BO", "SEC", "EXE", "SAF"},
+    "postmortem.export": EVERYBODY - {"REP"} | {"AUD"},
+    "evidence.see": RESPONDERS | GOVERNANCE | {"IC", "MO", "SEC", "SAF", "AUD"},
+    "run.start": RESPONDERS | {"IC", "MO", "SEC"},
+    "run.control": RESPONDERS | {"IC", "MO", "SEC"},
+    "approve.R1": RESPONDERS | {"IC", "MO", "SEC", "BO", "EXE"},
+    "approve.R2": frozenset({"IC", "BO", "EXE"}),
+    "approve.R3": GOVERNANCE,
+    "approve.R4": frozenset({"LEG", "DPO", "EXE"}),
+    "playbook.draft": RESPONDERS | {"IC", "MO", "SEC"},
+    "playbook.publish": GOVERNANCE | {"ADM"},
+    "system.edit": frozenset({"MO", "IC", "ADM"}),
+    "clock.settle": GOVERNANCE,
+    "silence.create": RESPONDERS | {"IC", "MO", "SEC"},
+    "config.see": frozenset({"ADM", "IC", "SEC", "AUD"}) | RESPONDERS,
+    "config.edit": frozenset({"ADM"}),
+}
+
+#: scopes an API token needs for a right, by the right's first word
+READ_RIGHTS = frozenset(r for r in RIGHTS if r.split(".")[1].startswith("see") or r == "postmortem.export")
+
+
+class NotAllowed(Exception):
+    """The person may not do this; the message names the right and who holds it."""
+
+    def __init__(self, right: str):
+        holders = ", ".join(sorted(RIGHTS[right]))
+        super().__init__(
+            f"This needs the right “{right}”, held by the roles {holders}. Ask an administrator for one."
+        )
+        self.right = right
+
+
+def can(user: Any, right: str, incident: Incident | None = None, system_id: int | None = None) -> bool:
+    """True when the user holds the right, on this incident or system where one is given.
+
+    A superuser holds every right except approvals, which always need the role. Restricted
+    incidents are open only to their named people and to the roles that see restricted ones.
+    """
+    allowed = RIGHTS[right]
+    if not getattr(user, "is_authenticated", False) or not user.is_active:
+        return False
+    if incident is not None:
+        if incident.restricted and right != "incident.see_restricted" and not sees_restricted(user, incident):
+            return False
+        system_id = incident.system_id
+    if user.is_service and right.startswith("approve."):
+        return False
+    if user.is_superuser and not right.startswith("approve."):
+        return True
+    if user.role_codes(system_id) & allowed:
+        return True
+    if incident is not None:
+        named = {role for role, uid in _named(incident) if uid == user.pk}
+        if incident.owner_id == user.pk:
+            named.add("IC")
+        if named & allowed:
+            return True
+        if right == "incident.see" and incident.reported_by_id == user.pk:
+            return True
+    return False
+
+
+def sees_restricted(user: User, incident: Incident) -> bool:
+    """Named on the incident, or in a role that sees every restricted one."""
+    if user.is_superuser or user.role_codes(incident.system_id) & RIGHTS["incident.see_restricted"]:
+        return True
+    return incident.owner_id == user.pk or any(uid == user.pk for _, uid in _named(incident))
+
+
+def _named(incident: Incident) -> list[tuple[str, int]]:
+    cached = getattr(incident, "_named_people", None)
+    if cached is None:
+        cached = list(incident.roles.values_list("role", "user_id")) if incident.pk else []
+        incident._named_people = cached
+    return cached
+
+
+def require(user: Any, right: str, incident: Incident | None = None, system_id: int | None = None) -> None:
+    """Raise NotAllowed unless `can`."""
+    if not can(user, right, incident, system_id):
+        raise NotAllowed(right)
+
+
+def visible(user: Any, incidents: QuerySet[Incident]) -> QuerySet[Incident]:
+    """Only the incidents that the user may see; the others are absent, also from counts."""
+    if not user.is_authenticated:
+        return incidents.none()
+    if user.is_superuser:
+        return incidents
+    everywhere = user.role_codes()
+    seeing, secret = RIGHTS["incident.see"], RIGHTS["incident.see_restricted"]
+    mine = Q(owner=user) | Q(roles__user=user) | Q(reported_by=user, restricted=False)
+    if everywhere & secret:
+        return incidents
+    if everywhere & seeing:
+        allowed = Q(restricted=False) | mine
+    else:
+        on_systems = user.grants.filter(role__in=seeing).exclude(system=None).values("system_id")
+        allowed = Q(restricted=False, system__in=on_systems) | mine
+    # a subquery keeps the outer query free of the join's duplicates, so counts and pages stay right
+    from incidents.models import Incident
+
+    return incidents.filter(pk__in=Incident.objects.filter(allowed).values("pk"))

@@ -1,0 +1,8 @@
+"""Django's name tag for the incidents floor."""
+
+from django.apps import AppConfig
+
+
+class IncidentsConfig(AppConfig):
+    name = "incidents"
+    default_auto_field = "django.db.models.BigAutoField"

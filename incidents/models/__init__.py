@@ -1,0 +1,41 @@
+"""Tables of the core: people, AI systems, severity, alerts, incidents, timeline, learning."""
+
+from .alerts import Alert, GroupingRule, Silence, Storm
+from .event import Event
+from .evidence import Evidence
+from .incident import Attestation, Clock, Incident, IncidentRole, Task
+from .people import ApiToken, RoleGrant, Team, User
+from .postmortem import ActionItem, ContributingFactor, PostMortem, Review
+from .severity import ResponseDue, ResponseTarget, SeverityAssessment, SeverityProfile
+from .systems import AISystem, Dataset, Deployment, ModelVersion, SystemLink
+
+__all__ = [
+    "AISystem",
+    "ActionItem",
+    "Alert",
+    "ApiToken",
+    "Attestation",
+    "Clock",
+    "ContributingFactor",
+    "Dataset",
+    "Deployment",
+    "Event",
+    "Evidence",
+    "GroupingRule",
+    "Incident",
+    "IncidentRole",
+    "ModelVersion",
+    "PostMortem",
+    "ResponseDue",
+    "ResponseTarget",
+    "Review",
+    "RoleGrant",
+    "SeverityAssessment",
+    "SeverityProfile",
+    "Silence",
+    "Storm",
+    "SystemLink",
+    "Task",
+    "Team",
+    "User",
+]

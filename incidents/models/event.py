@@ -1,0 +1,60 @@
+"""Event: a fact that happened. People read it as the timeline, machines as the outbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+
+class AppendOnly(Exception):
+    """History is corrected by adding to it, never by changing it."""
+
+
+class Event(models.Model):
+    """Written in the same transaction as the change it tells of; never changed afterwards.
+
+    `published_at` is the outbox mark of the relay, the only column that is ever updated.
+    """
+
+    incident = models.ForeignKey(
+        "incidents.Incident", on_delete=models.PROTECT, null=True, blank=True, related_name="events"
+    )
+    kind = models.CharField(max_length=60)
+    at = models.DateTimeField(
+        default=timezone.now, help_text="When it happened (may lie before it was recorded)."
+    )
+    recorded_at = models.DateTimeField(default=timezone.now)
+    by = models.ForeignKey(
+        "incidents.User", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    actor = models.CharField(
+        max_length=120, blank=True, help_text="Who acted when it was not a user: a rule, a run."
+    )
+    text = models.TextField(blank=True, help_text="One sentence (or a Markdown note) for people.")
+    data = models.JSONField(default=dict, blank=True)
+    corrects = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="corrections"
+    )
+    published_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["at", "id"]
+        indexes = [
+            models.Index(fields=["incident", "at", "id"], name="timeline_of_incident"),
+            models.Index(fields=["id"], condition=Q(published_at=None), name="unpublished_events"),
+            models.Index(fields=["kind", "at"], name="events_by_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M:%S} {self.kind}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        if self.pk is not None:
+            raise AppendOnly("An event never changes; record a correction that points to it.")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        raise AppendOnly("An event is never deleted; record a correction that points to it.")

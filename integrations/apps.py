@@ -1,0 +1,8 @@
+"""Django's name tag for the integrations floor."""
+
+from django.apps import AppConfig
+
+
+class IntegrationsConfig(AppConfig):
+    name = "integrations"
+    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,198 @@
+"""The provider contract: what a file in `integrations/providers/` declares, reads and writes.
+
+A provider translates and never travels: `parse` turns one stored request into signals, `compose`
+yields the HTTP requests that bring one announcement to the vendor and receives the responses.
+`integrations.http` is the only module that opens a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from incidents.intake.signal import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One setting of a connection: drives the form, the `connect` command, and masking."""
+
+    name: str
+    title: str
+    help: str = ""
+    secret: bool = False
+    required: bool = True
+    kind: Literal["text", "url", "number", "choice", "json", "bool"] = "text"
+    default: Any = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One request as it was received. Header names are lower-case; `body` is the raw bytes."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: datetime
+    origin: str = ""
+    inbox_id: int | None = None
+    method: str = "POST"
+    query: str = ""
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+class Refusal(Exception):
+    """The request is not accepted; the message says what to do. `status` is the HTTP answer."""
+
+    def __init__(self, message: str, status: int = 422):
+        super().__init__(message)
+        self.status = status
+
+
+class Unreadable(Exception):
+    """A stored message cannot be translated: it is set aside with this reason, replayable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request on its way out. Secrets sit in `headers`/`json` as plain values and are
+    masked by the transport wherever they are shown (`secrets` lists them)."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    json: Any = None
+    body: bytes | None = None
+    params: Mapping[str, str] = field(default_factory=dict)
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back. `json` is None when the body is not JSON."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+    json: Any = None
+    elapsed: float = 0.0
+
+
+class SendError(Exception):
+    """The vendor or the way to it failed. `retryable` decides; `retry_after` in seconds."""
+
+    def __init__(self, message: str, *, retryable: bool, retry_after: float | None = None):
+        super().__init__(message)
+        self.retryable = retryable
+        self.retry_after = retry_after
+        #: masked exchanges until the failure, set by `integrations.http.run`
+        self.transcript: list[Any] = []
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What a provider is asked to tell: facts only, the provider chooses the form.
+
+    `kind` is one of `opened`, `updated`, `acknowledged`, `escalated`, `mitigated`, `resolved`,
+    `closed`, `reopened`, `approval`, `notice`, `test`. `idempotency_key` is stable across retries
+    and restarts; `incident_key` (e.g. `INC-7`) is the vendor-side dedup key of the incident.
+    """
+
+    kind: str
+    idempotency_key: str
+    incident_key: str
+    title: str
+    severity: int  #: 1 (worst) to 5
+    state: str
+    text: str = ""  #: what is happening / what is asked, Markdown-free plain text
+    system: str = ""
+    version: str = ""
+    incident_class: str = ""
+    owner: str = ""
+    url: str = ""  #: link back
+    source: str = ""
+    at: str = ""  #: ISO 8601
+    facts: tuple[tuple[str, str], ...] = ()  #: further (name, value) lines
+    links: tuple[tuple[str, str], ...] = ()
+    actions: tuple[tuple[str, str], ...] = ()  #: (text, url) buttons
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The vendor accepted. `remote_id`/`url`/`data` are kept on the link row for later calls."""
+
+    remote_id: str = ""
+    url: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+
+#: A conversation: yields requests, is sent the responses, returns Sent; raises SendError.
+Conversation = Generator[Request, Response, Sent]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A payload of our own making, from the vendor's documentation, that must parse."""
+
+    name: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
+    alerts: int = 1  #: how many signals it becomes
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Provider:
+    """Base of every provider. The file name is the slug; one subclass per file, named `Provider_`
+    free: the shelf takes the single subclass it finds."""
+
+    do_not_call_in_templates: ClassVar[bool] = True
+
+    slug: ClassVar[str] = ""  #: set by the shelf from the file name
+    title: ClassVar[str]
+    docs: ClassVar[str] = ""  #: link to the vendor's documentation
+    summary: ClassVar[str] = ""
+    fields: ClassVar[Sequence[Field]] = ()
+    inbound: ClassVar[bool] = False
+    outbound: ClassVar[bool] = False
+    content_types: ClassVar[Sequence[str]] = ("application/json",)
+    examples: ClassVar[Sequence[Example]] = ()
+    idempotency: ClassVar[str] = ""  #: how effects stay single at this vendor, in one sentence
+    limits: ClassVar[str] = ""  #: vendor limits with their source
+    #: announcement kinds this provider can carry; others are not queued for it
+    carries: ClassVar[frozenset[str]] = frozenset()
+    rate: ClassVar[tuple[int, float] | None] = None  #: (requests, seconds) per connection
+
+    # --- inbound -------------------------------------------------------------------------------
+    def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
+        """Cheap check before the message is stored: authenticity and envelope.
+
+        Returns the number of items the message carries; raises Refusal (400/401/415/422).
+        """
+        raise Refusal(f"{self.title} does not receive messages; check the address.", 404)
+
+    def delivery_key(self, inbound: Inbound) -> str:
+        """The vendor's id of this very delivery, for deduplication of retries; empty if none."""
+        return inbound.headers.get("idempotency-key", "")
+
+    def parse(self, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
+        """Translate one stored message. Raises Unreadable when it cannot be understood."""
+        raise Unreadable(f"{self.title} has no inbound form.")
+
+    # --- outbound ------------------------------------------------------------------------------
+    def compose(
+        self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
+    ) -> Conversation:
+        """Bring one announcement to the vendor. `link` is what earlier calls for the same incident
+        left (`remote_id`, `url`, and `data` merged), or None. Raises SendError."""
+        raise SendError(f"{self.title} does not send.", retryable=False)
+        yield  # pragma: no cover - makes this a generator
+
+    def secrets(self, settings: Mapping[str, Any]) -> list[str]:
+        """Values that must never be shown."""
+        return [str(settings[f.name]) for f in self.fields if f.secret and settings.get(f.name)]
