@@ -1,0 +1,58 @@
+"""Hiding secrets wherever a request or an answer is shown, logged or kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+MASK = "•••"
+
+_NAMES = re.compile(
+    r"authori[sz]ation|cookie|token|secret|passw|api[-_ ]?key|routing[-_ ]?key|private[-_ ]?key|signature",
+    re.I,
+)
+_LINE = re.compile(r"(?im)^(\s*(?:proxy-)?authorization\s*[:=]\s*)\S.*$")
+_USERINFO = re.compile(r"(://)[^/\s@]+@")
+_QUERY = re.compile(
+    r"(?i)([?&](?:[^=&\s]*(?:token|secret|password|signature|api_?key)[^=&\s]*|key|sig)=)[^&\s#]+"
+)
+
+
+def mask(shown: Any, secrets: Sequence[str] = ()) -> Any:
+    """The same text, mapping or list with every secret replaced, at any depth.
+
+    Hidden are the given values, also in their URL-encoded form, text under a name that tells a
+    credential (Authorization, Cookie, token, api_key …), and passwords inside addresses.
+    """
+    forms = sorted(
+        {f for s in secrets if s for f in (s, quote(s), quote(s, safe=""), quote_plus(s))},
+        key=len,
+        reverse=True,
+    )
+    return _masked(shown, forms)
+
+
+def shown_url(url: str, secrets: Sequence[str] = ()) -> str:
+    """An address as it may be shown: without password, without keys in the query."""
+    return str(mask(_QUERY.sub(rf"\1{MASK}", url), secrets))
+
+
+def _masked(shown: Any, forms: Sequence[str]) -> Any:
+    match shown:
+        case str():
+            for form in forms:
+                shown = shown.replace(form, MASK)
+            return _USERINFO.sub(rf"\1{MASK}@", _LINE.sub(rf"\1{MASK}", shown))
+        case Mapping():
+            return {
+                _masked(name, forms): MASK
+                if isinstance(value, str) and value and _NAMES.search(str(name))
+                else _masked(value, forms)
+                for name, value in shown.items()
+            }
+        case list() | tuple():
+            return [_masked(item, forms) for item in shown]
+        case _:
+            return shown

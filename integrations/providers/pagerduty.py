@@ -1,0 +1,120 @@
+"""PagerDuty: pages people through the Events API v2, one alert per incident."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from integrations.contract import Announcement, Conversation, Field, Provider, Request, SendError, Sent
+from integrations.vendor import address, clip, facts, failure, heading, line, web_links
+
+#: https://developer.pagerduty.com/docs/events-api-v2-overview
+SUMMARY, DEDUP_KEY, SOURCE = 1024, 255, 255
+#: Ours, well below the 512 KB that the vendor takes for a whole event.
+TEXT, VALUE, FACTS, LINKS, LINK = 4000, 500, 30, 10, 2000
+
+ACTIONS = {
+    "opened": "trigger",
+    "escalated": "trigger",
+    "reopened": "trigger",
+    "acknowledged": "acknowledge",
+    "mitigated": "resolve",
+    "resolved": "resolve",
+    "closed": "resolve",
+}
+SEVERITIES = {1: "critical", 2: "error", 3: "warning"}
+
+
+class PagerDuty(Provider):
+    title = "PagerDuty"
+    docs = "https://developer.pagerduty.com/docs/events-api-v2-overview"
+    summary = "Pages the people on call: an incident triggers, acknowledges and resolves one alert."
+    outbound = True
+    fields = (
+        Field(
+            "routing_key",
+            "Integration key",
+            help="The 32-character key of an Events API v2 integration on your PagerDuty service.",
+            secret=True,
+        ),
+        Field(
+            "base_url",
+            "Events address",
+            help="https://events.eu.pagerduty.com for accounts in the EU service region.",
+            kind="url",
+            required=False,
+            default="https://events.pagerduty.com",
+        ),
+    )
+    carries = frozenset({*ACTIONS, "test"})
+    idempotency = (
+        "Every event carries the incident's key as dedup_key: PagerDuty folds repeats into the same "
+        "alert, so a retry never pages twice."
+    )
+    limits = (
+        "About 120 events a minute per integration key; 512 KB an event, summary 1,024 and dedup_key 255 "
+        "characters. https://developer.pagerduty.com/docs/events-api-v2-overview"
+    )
+    rate = (120, 60.0)
+
+    def compose(
+        self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
+    ) -> Conversation:
+        """One event, or for a test one change event: it proves the key and pages nobody."""
+        base = address(settings, "base_url", "https://events.pagerduty.com").removesuffix("/v2")
+        event: dict[str, Any] = {"routing_key": str(settings.get("routing_key") or "").strip()}
+        if what.kind == "test":
+            path, key = "/v2/change/enqueue", ""
+            event["payload"] = {"summary": line(what.title or "Holdfast connection test", SUMMARY)}
+        elif what.kind in ACTIONS:
+            path, key = "/v2/enqueue", line(what.incident_key or what.idempotency_key, DEDUP_KEY)
+            event |= {"event_action": ACTIONS[what.kind], "dedup_key": key}
+            if ACTIONS[what.kind] == "trigger":
+                event |= _alert(what)
+        else:
+            raise SendError(f"PagerDuty does not carry {what.kind!r}.", retryable=False)
+        response = yield Request("POST", base + path, json=event)
+        answer = response.json if isinstance(response.json, dict) else {}
+        if not 200 <= response.status < 300:
+            raise failure(response, self.title, _complaint(answer), _hint(response.status))
+        if what.kind == "test":
+            return Sent(note="PagerDuty took a change event; it is shown on the service and pages nobody.")
+        remote = str(answer.get("dedup_key") or key)
+        return Sent(remote_id=remote, data={"dedup_key": remote})
+
+
+def _alert(what: Announcement) -> dict[str, Any]:
+    payload: dict[str, Any] = {
+        "summary": line(heading(what), SUMMARY),
+        "source": line(what.system or what.source or "Holdfast", SOURCE),
+        "severity": SEVERITIES.get(what.severity, "info"),
+        "custom_details": {line(name, 100): clip(value, VALUE) for name, value in facts(what)[:FACTS]},
+    }
+    if what.text:
+        payload["custom_details"]["What is happening"] = clip(what.text, TEXT)
+    if what.at:
+        payload["timestamp"] = what.at
+    if what.incident_class:
+        payload["class"] = line(what.incident_class, 100)
+    if what.version:
+        payload["component"] = line(what.version, 255)
+    alert: dict[str, Any] = {"payload": payload, "client": "Holdfast"}
+    own = web_links((("Open in Holdfast", what.url),), LINK)
+    if own:
+        alert["client_url"] = own[0][1]
+    links = [*own, *web_links((*what.actions, *what.links), LINK)][:LINKS]
+    if links:
+        alert["links"] = [{"href": url, "text": line(text, 255)} for text, url in links]
+    return alert
+
+
+def _complaint(answer: Mapping[str, Any]) -> str:
+    errors = answer.get("errors")
+    said = [answer.get("message"), *(errors if isinstance(errors, list) else [errors])]
+    return "; ".join(str(part) for part in said if part)
+
+
+def _hint(status: int) -> str:
+    if status == 400:
+        return "Check the integration key: it must belong to an Events API v2 integration."
+    return ""
