@@ -1,0 +1,1 @@
+"""Messages on their way out: announce writes deliveries, deliver carries them."""

@@ -1,0 +1,193 @@
+"""Event → deliveries: who hears what, by routes. Writes rows only; called by the relay."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from incidents.matchers import any_line_matches, parse
+from incidents.wake import wake
+from integrations import shelf
+from integrations.contract import Announcement
+from integrations.models import Connection, Delivery, RemoteLink, Route
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from incidents.models import Event, Incident
+
+#: event kind → announcement kind. Severity changes are decided in `kind_of`.
+KINDS = {
+    "incident.opened": "opened",
+    "incident.acknowledged": "acknowledged",
+    "incident.assigned": "updated",
+    "incident.triaged": "updated",
+    "incident.contained": "updated",
+    "incident.unverified": "updated",
+    "incident.mitigated": "mitigated",
+    "incident.recovered": "updated",
+    "incident.refired": "updated",
+    "incident.reopened": "reopened",
+    "incident.post_mortem": "updated",
+    "incident.closed": "closed",
+    "incident.false_positive": "resolved",
+    "incident.duplicate": "resolved",
+    "incident.merged": "resolved",
+    "approval.requested": "approval",
+    "notice.requested": "notice",
+    "storm.started": "notice",
+    "silence.ended": "opened",
+}
+#: These tell an outside tool that something it shows is over: they pass through silence.
+ENDINGS = frozenset({"mitigated", "resolved", "closed"})
+
+
+def kind_of(event: Event) -> str | None:
+    """The announcement kind of an event, or None when nobody outside is told."""
+    if event.data.get("announce") is False:
+        return None
+    if event.kind == "incident.severity_changed":
+        return "escalated" if event.data.get("to", 5) < event.data.get("from", 1) else "updated"
+    return KINDS.get(event.kind)
+
+
+def labels_of(incident: Incident | None) -> dict[str, str]:
+    """What a route's matchers see."""
+    if incident is None:
+        return {"restricted": "false"}
+    system = incident.system
+    return {
+        "severity": str(incident.severity),
+        "class": incident.incident_class,
+        "state": incident.state,
+        "restricted": str(incident.restricted).lower(),
+        "system": system.slug if system else "",
+        "environment": system.environment if system else "",
+        "team": system.team.slug if system and system.team else "",
+        "risk_tier": system.risk_tier if system else "",
+    }
+
+
+def routes_for(kind: str, incident: Incident | None) -> list[Route]:
+    """Active routes that carry this kind for this incident. A restricted incident leaves the house
+    only by routes that name `restricted` themselves."""
+    labels = labels_of(incident)
+    secret = labels["restricted"] == "true"
+    found = []
+    for route in Route.objects.filter(active=True, connection__enabled=True).select_related("connection"):
+        if route.kinds and kind not in route.kinds:
+            continue
+        if kind not in shelf.provider(route.connection.provider).carries:
+            continue
+        if secret and not any(m.name == "restricted" for line in parse(route.matchers) for m in line):
+            continue
+        if route.matchers.strip() and not any_line_matches(route.matchers, labels):
+            continue
+        found.append(route)
+    return found
+
+
+def on_event(event: Event) -> None:
+    """Queue one delivery per connection that some route leads to."""
+    kind = kind_of(event)
+    if kind is None:
+        return
+    incident = event.incident
+    seen: set[int] = set()
+    for route in routes_for(kind, incident):
+        connection = route.connection
+        if connection.pk in seen:
+            continue
+        seen.add(connection.pk)
+        told_before = (
+            incident is not None
+            and Delivery.objects.filter(connection=connection, incident=incident).exists()
+        )
+        if incident is not None and incident.is_muted and not (kind in ENDINGS and told_before):
+            continue
+        if kind in ENDINGS and not told_before:
+            continue
+        queue(connection, announcement_of(event, kind), incident=incident, event=event)
+
+
+def announcement_of(event: Event, kind: str) -> Announcement:
+    """The facts of an event as a provider gets them."""
+    incident = event.incident
+    base = settings.HOLDFAST_BASE_URL.rstrip("/")
+    key = f"event:{event.pk}"
+    if incident is None:
+        return Announcement(
+            kind=kind, idempotency_key=key, incident_key="", title=event.text[:200], severity=5, state="", text=event.text,
+            url=base, source="Holdfast", at=event.at.isoformat(),
+        )  # fmt: skip
+    served = incident.serving[0] if incident.serving else {}
+    url = base + incident.get_absolute_url()
+    actions = [("Open incident", url)]
+    if kind == "approval" and event.data.get("url"):
+        actions.insert(0, ("Decide", base + event.data["url"]))
+    facts = [("Alerts", f"{incident.alert_count} ({incident.firing_count} firing)")]
+    if incident.contained_at:
+        facts.append(("Contained", incident.contained_at.strftime("%Y-%m-%d %H:%M UTC")))
+    for name, value in event.data.get("facts", []):
+        facts.append((str(name), str(value)))
+    return Announcement(
+        kind=kind,
+        idempotency_key=key,
+        incident_key=incident.key,
+        title=incident.title,
+        severity=incident.severity,
+        state=incident.state,
+        text=event.text,
+        system=incident.system.name if incident.system else "",
+        version=str(served.get("version", "")),
+        incident_class=incident.class_title,
+        owner=str(incident.owner) if incident.owner else "",
+        url=url,
+        source=incident.detection_source or "Holdfast",
+        at=event.at.isoformat(),
+        facts=tuple(facts),
+        actions=tuple(actions),
+    )
+
+
+def queue(
+    connection: Connection,
+    what: Announcement,
+    *,
+    incident: Incident | None = None,
+    event: Event | None = None,
+) -> Delivery:
+    """One row per connection and idempotency key; asking twice returns the row that is there."""
+    delivery, made = Delivery.objects.get_or_create(
+        connection=connection,
+        idempotency_key=what.idempotency_key,
+        defaults={
+            "incident": incident,
+            "event": event,
+            "kind": what.kind,
+            "announcement": asdict(what),
+            "next_attempt_at": timezone.now(),
+        },
+    )
+    if made:
+        wake("delivery", delivery.pk)
+    return delivery
+
+
+def restore(data: Mapping[str, Any]) -> Announcement:
+    """The announcement again from its stored JSON."""
+    pairs = {
+        name: tuple((str(a), str(b)) for a, b in data.get(name, ())) for name in ("facts", "links", "actions")
+    }
+    return Announcement(**{**data, **pairs})
+
+
+def link_of(connection: Connection, incident: Incident | None) -> dict[str, Any] | None:
+    """What earlier deliveries for the incident left at this connection."""
+    if incident is None:
+        return None
+    link = RemoteLink.objects.filter(connection=connection, incident=incident).first()
+    return link.as_mapping() if link else None
