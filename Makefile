@@ -73,7 +73,7 @@ echo "Installing $$lock into $(VENV) ..."; $(find_uv); \
 if [ -n "$$uv" ] && "$$uv" pip install -q --python $(PY) --require-hashes -r $$lock; then :; \
 else \
   $(PY) -m pip --version >/dev/null 2>&1 || $(get_pip); \
-  $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r $$lock; \
+  $(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r $$lock; \
 fi; \
 echo "$$sum" > $$stamp
 endef
@@ -105,7 +105,7 @@ endef
 define find_uv
 uv=$$(command -v uv || true); \
 if [ -z "$$uv" ] && [ ! -x $(VENV)/bin/uv ] && $(PY) -m pip --version >/dev/null 2>&1; then \
-  $(PY) -m pip install -q --disable-pip-version-check --require-hashes -r .ci/uv.lock 2>/dev/null || true; \
+  $(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r .ci/uv.lock 2>/dev/null || true; \
 fi; \
 if [ -z "$$uv" ] && [ -x $(VENV)/bin/uv ]; then uv=$(VENV)/bin/uv; fi
 endef
