@@ -19,7 +19,9 @@ TRANSPORT_ALIASES["embedded"] = "config.embedded:Transport"
 STALE = 600
 
 app = Celery(
-    "holdfast", broker="embedded://" if settings.EMBEDDED else settings.HOLDFAST_BROKER_URL, fixups=[]
+    "holdfast",
+    broker="embedded://localhost" if settings.EMBEDDED else settings.HOLDFAST_BROKER_URL,
+    fixups=[],
 )
 app.conf.update(
     task_default_queue="holdfast",

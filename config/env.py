@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import ipaddress
 import os
 import tempfile
@@ -169,7 +170,7 @@ class Environment:
         show: Callable[[T], str] | None = None,
         default_text: str | None = None,
     ) -> T:
-        display = show or (lambda value: {True: "1", False: "0"}[value] if kind == "yes/no" else str(value))
+        display = show or (lambda value: str(int(value)) if isinstance(value, bool) else str(value))
         raw = self.source.get(name, "").strip()
         value = default
         if raw:
@@ -245,3 +246,25 @@ def _read_or_make(name: str, path: Path, make: Callable[[], str]) -> str:
             f"{name} is not set and cannot be kept in {path} ({error.strerror}). "
             f"Set {name}, or point HOLDFAST_DATA to a folder that this user can write."
         ) from error
+
+
+def chosen_by_up(argv: list[str]) -> dict[str, str]:
+    """`manage.py up --data FOLDER` chooses the installation, which must be known before anything is read."""
+    if argv[1:2] != ["up"]:
+        return {}
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--data")
+    folder = parser.parse_known_args(argv[2:])[0].data
+    return {"HOLDFAST_DATA": folder} if folder else {}
+
+
+def remembered_address(data: Path) -> str:
+    """Where `up` listened last, so that other commands print addresses that work; empty before."""
+    try:
+        return (data / "address").read_text().strip()
+    except OSError:
+        return ""
+
+
+def remember_address(data: Path, address: str) -> None:
+    (data / "address").write_text(address + "\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-import tempfile
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ from urllib.parse import urlsplit
 from cryptography.fernet import Fernet
 from csp.constants import NONCE, NONE, SELF
 
-from config.env import Environment
+from config.env import Environment, chosen_by_up, remembered_address
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+os.environ.update(chosen_by_up(sys.argv))
 env = Environment()
 
 # --- where things are ----------------------------------------------------------------------------
@@ -24,7 +24,9 @@ HOLDFAST_DATA = env.folder(
     "HOLDFAST_DATA", BASE_DIR / "var", help="folder of this installation: database, generated keys, data sets"
 )
 HOLDFAST_BASE_URL = env.web_address(
-    "HOLDFAST_BASE_URL", "http://127.0.0.1:8000", help="address under which people and vendors reach Holdfast"
+    "HOLDFAST_BASE_URL",
+    remembered_address(HOLDFAST_DATA) or "http://127.0.0.1:8000",
+    help="address under which people and vendors reach Holdfast; default: where `up` last listened",
 )
 HOLDFAST_DATA_ROOTS = env.folders(
     "HOLDFAST_DATA_ROOTS",
@@ -172,10 +174,8 @@ if DATABASE_VENDOR == "sqlite":
             "transaction_mode": "IMMEDIATE",
             # FULL: a commit that was answered survives a power cut (WAL with NORMAL may lose the last ones)
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
-            " PRAGMA cache_size=-16000; PRAGMA journal_size_limit=67108864",
+            " PRAGMA cache_size=-16000; PRAGMA journal_size_limit=67108864;",
         },
-        # tests use a file as well: an in-memory database has no WAL and other locking rules
-        "TEST": {"NAME": str(Path(tempfile.gettempdir()) / f"holdfast-test-{os.getpid()}.sqlite3")},
     }
 else:
     _default = {

@@ -13,8 +13,9 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from importlib import import_module
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from django.conf import settings
 from django.db import close_old_connections, connections
@@ -98,16 +99,13 @@ class Worker:
         self._leftover: dict[Item, None] = {}
         self._celery: Any = None
         self._celery_thread: threading.Thread | None = None
-        self._parent = os.getppid()
-        self.on_orphaned: Callable[[], None] = lambda: None
         self.loops: dict[str, Loop] = {}
 
     @property
     def wiring(self) -> Wiring:
         if self._wiring is None:
-            from config import wiring  # late: it knows every floor
-
-            self._wiring = wiring
+            # late: it knows every floor
+            self._wiring = cast(Wiring, import_module("config.wiring"))
         return self._wiring
 
     def start(self) -> None:
@@ -138,7 +136,10 @@ class Worker:
         if self._celery is not None:
             from celery.worker import state
 
+            from config import embedded
+
             state.should_stop = 0  # the consumer's next look at it ends the blueprint
+            embedded.hurry(True)
         threads = [*self.loops.values(), *([self._celery_thread] if self._celery_thread else [])]
         for thread in threads:
             thread.join(max(0.0, deadline - monotonic()))
@@ -203,10 +204,6 @@ class Worker:
         return pause * random.uniform(0.8, 1.2)  # noqa: S311  spreads many workers, no secret
 
     def _keep(self) -> bool:
-        if os.getppid() != self._parent:
-            log.warning("the parent process is gone; stopping")
-            self.on_orphaned()
-            return False
         if self._celery_thread is not None and not self._celery_thread.is_alive():
             log.error("the Celery consumer ended unexpectedly; starting it again")
             self._start_celery()
@@ -240,8 +237,10 @@ class Worker:
     def _start_celery(self) -> None:
         from celery.worker import WorkController, state
 
+        from config import embedded
         from config.celery import app
 
+        embedded.hurry(False)
         state.should_stop = state.should_terminate = None
         # WorkController, not `celery worker`: the latter owns signals and the command line
         self._celery = WorkController(

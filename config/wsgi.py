@@ -6,9 +6,10 @@ here because the server imports this module after its fork, and stops when the p
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
+import threading
+import time
 from multiprocessing import util
 
 from django.conf import settings
@@ -16,8 +17,6 @@ from django.core.wsgi import get_wsgi_application
 from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-
-log = logging.getLogger(__name__)
 
 
 def build() -> object:
@@ -41,12 +40,32 @@ def host_worker() -> None:
     from config.worker import Worker
 
     worker = Worker(kind="embedded")
-    worker.on_orphaned = lambda: os.kill(os.getpid(), signal.SIGTERM)
     worker.start()
     util.Finalize(None, worker.stop, exitpriority=100)
 
 
+def end_with(supervisor: int) -> None:
+    """Stop in order when the supervisor or the server's main process is killed: nobody else would stop us."""
+    server = os.getppid()
+
+    def watch() -> None:
+        while True:
+            time.sleep(1)
+            if os.getppid() != server:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
+            try:
+                os.kill(supervisor, 0)
+            except ProcessLookupError:
+                os.kill(server, signal.SIGTERM)
+                return
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
+
+
 application = build()
+if os.environ.get("HOLDFAST_SUPERVISOR"):
+    end_with(int(os.environ["HOLDFAST_SUPERVISOR"]))
 if os.environ.pop("HOLDFAST_EMBEDDED_WORKER", ""):
     host_worker()
 # The server copies the environment into every request; secrets were read and have no business there.

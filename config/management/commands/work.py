@@ -37,7 +37,6 @@ class Command(BaseCommand):
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         worker = Worker(threads=options["threads"])
-        worker.on_orphaned = asked_to_stop.set
         worker.start()
         self.stdout.write(f"worker {worker.name} ready")
         self.stdout.flush()
