@@ -9,6 +9,16 @@ from django.conf import settings
 
 from integrations.contract import SendError
 
+#: Special-purpose ranges that the standard library calls global in some Python versions.
+#: https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry
+SPECIAL = tuple(
+    ip_network(n)
+    for n in (
+        *("192.0.0.0/24", "192.88.99.0/24"),
+        *("64:ff9b:1::/48", "100::/64", "2001::/23", "2002::/16", "3fff::/20", "5f00::/16"),
+    )
+)
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -70,6 +80,8 @@ def _special(address: Address) -> str:
         return "a multicast address"
     if isinstance(address, IPv6Address) and address.is_site_local:
         return "a private address"
+    if any(address in network for network in SPECIAL):
+        return "a special-purpose address"
     if address.is_reserved and not _translates(address):
         return "a reserved address"
     return "" if address.is_global or _translates(address) else "a private address"

@@ -24,6 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    LocationParseError,
     NameResolutionError,
     NewConnectionError,
     ReadTimeoutError,
@@ -42,6 +43,8 @@ MAX_BYTES = 1024 * 1024  #: of an answer, after decompression
 MAX_REDIRECTS = 3
 KEPT_CHARACTERS = 4096  #: of each body in a transcript
 AGENT = "Holdfast"
+
+_MALFORMED = (requests.exceptions.InvalidURL, requests.exceptions.InvalidHeader, LocationParseError)
 
 #: One request and what came of it, both masked and ready to be stored as JSON.
 Exchange = tuple[dict[str, Any], dict[str, Any]]
@@ -187,7 +190,7 @@ def _answer(request: Request, secrets: Sequence[str]) -> Iterator[requests.Respo
         try:
             yield _follow(session, request, deadline, secrets)
         except (requests.RequestException, HTTPError, OSError) as error:
-            permanent = isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidHeader)
+            permanent = isinstance(error, _MALFORMED)
             reason = (
                 f"no complete answer within {deadline.seconds:g} s"
                 if deadline.passed
@@ -329,20 +332,21 @@ def _reason(error: BaseException, seconds: float) -> str:
         if inner is None or inner in causes:
             break
         causes.append(inner)
-    for cause in causes:
-        match cause:
-            case NameResolutionError() | socket.gaierror():
-                return "the name does not resolve"
-            case requests.exceptions.SSLError():
-                return "the TLS certificate or handshake was not accepted"
-            case ConnectTimeoutError():
-                return f"no connection within {min(CONNECT_SECONDS, seconds):g} s"
-            case ReadTimeoutError() | requests.exceptions.ReadTimeout() | TimeoutError():
-                return f"no answer within {seconds:g} s"
-            case ConnectionRefusedError():
-                return "the connection was refused"
-            case requests.exceptions.InvalidURL() | requests.exceptions.InvalidHeader():
-                return "the address or a header is not valid"
+    reasons: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], str], ...] = (
+        ((NameResolutionError, socket.gaierror), "the name does not resolve"),
+        (ConnectionRefusedError, "the connection was refused"),
+        (requests.exceptions.SSLError, "the TLS certificate or handshake was not accepted"),
+        (NewConnectionError, "no connection to it could be made"),
+        (ConnectTimeoutError, f"no connection within {min(CONNECT_SECONDS, seconds):g} s"),
+        (
+            (ReadTimeoutError, requests.exceptions.ReadTimeout, TimeoutError),
+            f"no answer within {seconds:g} s",
+        ),
+        (_MALFORMED, "the address or a header is not valid"),
+    )
+    for kind, reason in reasons:
+        if any(isinstance(cause, kind) for cause in causes):
+            return reason
     return "the connection broke off"
 
 
