@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from playbooks.contract import Verdict
 from playbooks.diagnostics.columns import Kind, json_safe, kind_of, labels, numbers
 from playbooks.diagnostics.dataset import DataProblem
+from playbooks.diagnostics.domain_classifier import DomainClassifier, tell_apart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +23,6 @@ Level = Literal["none", "suppressed", "warn", "crit", "not_tested"]
 
 MIN_ROWS = 50  #: per side; below it a feature is not tested at all
 POOL_BELOW = 0.05  #: bins with a smaller share are pooled
-DOMAIN_ROWS = 5_000  #: per side, sampled for the domain classifier
-SEED = 20_240_501
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +65,6 @@ class FeatureDrift:
     @property
     def drifted(self) -> bool:
         return self.level in ("warn", "crit")
-
-
-@dataclass(frozen=True, slots=True)
-class DomainClassifier:
-    """How well a model tells reference from current rows. 0.5: not at all. The interval is Hanley & McNeil's
-    (Radiology 1982, 143:29), `p_value` one-sided against 0.5 (Mann-Whitney)."""
-
-    auc: float
-    low: float
-    high: float
-    p_value: float
-    n_reference: int
-    n_current: int
-    top_features: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,60 +208,6 @@ def category_counts(reference: pd.Series, current: pd.Series) -> tuple[list[str]
         left = np.append(left[~rare], left[rare].sum())
         right = np.append(right[~rare], right[rare].sum())
     return names, left, right
-
-
-def tell_apart(
-    reference: pd.DataFrame, current: pd.DataFrame, features: Sequence[str]
-) -> DomainClassifier | None:
-    """Cross-validated AUC of gradient-boosted trees that guess which window a row comes from.
-
-    None with fewer than 100 rows on a side. At most 5,000 rows per side are used.
-    """
-    import math
-
-    import numpy as np
-    import pandas as pd
-    from scipy.stats import mannwhitneyu
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.inspection import permutation_importance
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from threadpoolctl import threadpool_limits
-
-    if min(len(reference), len(current)) < 100:
-        return None
-    left = reference.sample(min(len(reference), DOMAIN_ROWS), random_state=SEED)
-    right = current.sample(min(len(current), DOMAIN_ROWS), random_state=SEED)
-    rows = pd.concat([left[list(features)], right[list(features)]], ignore_index=True)
-    matrix = np.column_stack([_encoded(rows[name]) for name in features])
-    side = np.repeat([0, 1], [len(left), len(right)])
-    model = HistGradientBoostingClassifier(
-        max_iter=60, max_leaf_nodes=15, min_samples_leaf=30, early_stopping=False, random_state=SEED
-    )
-    folds = StratifiedKFold(5, shuffle=True, random_state=SEED)
-    top: tuple[str, ...] = ()
-    # One thread: OpenMP's spinning barriers are 20 times slower when other processes share the cores.
-    with threadpool_limits(1):
-        scores = cross_val_predict(model, matrix, side, cv=folds, method="predict_proba")[:, 1]
-        auc = float(roc_auc_score(side, scores))
-        if auc > 0.55:
-            train, test = next(folds.split(matrix, side))
-            gains = permutation_importance(
-                model.fit(matrix[train], side[train]),
-                matrix[test],
-                side[test],
-                scoring="roc_auc",
-                n_repeats=3,
-                random_state=SEED,
-            ).importances_mean
-            top = tuple(features[index] for index in np.argsort(-gains)[:5] if gains[index] > 0.005)
-    p_value = float(mannwhitneyu(scores[side == 1], scores[side == 0], alternative="greater").pvalue)
-    n, m = len(left), len(right)
-    q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
-    error = math.sqrt(max(0.0, auc * (1 - auc) + (m - 1) * (q1 - auc**2) + (n - 1) * (q2 - auc**2)) / (n * m))
-    return DomainClassifier(
-        auc, max(0.0, auc - 1.96 * error), min(1.0, auc + 1.96 * error), p_value, n, m, top
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,15 +416,3 @@ def _summary(
         parts[-1] += f", domain classifier AUC {domain.auc:.2f}"
     parts[-1] += "."
     return " ".join(parts)
-
-
-def _encoded(column: pd.Series) -> np.ndarray:
-    """A column as numbers for the trees; categories by order of frequency, missing stays missing."""
-    import numpy as np
-    import pandas as pd
-
-    if kind_of(column) == "numeric":
-        return pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    texts = labels(column)
-    order = {name: rank for rank, name in enumerate(texts.value_counts().index)}
-    return texts.map(order).to_numpy(dtype=float)

@@ -252,7 +252,11 @@ def _against(
         if item.n < limits.suppress_below:
             rows.append(GroupRate(name, item.n, "insufficient"))
             continue
-        shared = {"selected": item.hits, "rate": item.hits / item.n, "rate_interval": wilson(*item)}
+        shared: dict[str, Any] = {
+            "selected": item.hits,
+            "rate": item.hits / item.n,
+            "rate_interval": wilson(*item),
+        }
         if name == base_name:
             rows.append(GroupRate(name, item.n, "reference", **shared))
             continue

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from playbooks.contract import Verdict
-from playbooks.diagnostics.columns import json_safe, kind_of, labels
+from playbooks.diagnostics import label_errors
+from playbooks.diagnostics.columns import json_safe, labels
 from playbooks.diagnostics.dataset import DataProblem
 from playbooks.diagnostics.proportions import Interval, two_proportions, wilson
 
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_ROWS = 100_000
-NEIGHBOUR_ROWS = 10_000
-NEIGHBOURS = 10
-FOLDS = 5
-MAX_CLASSES = 20
-MAX_CATEGORIES = 20  #: per feature; rarer ones are pooled
-SEED = 20_240_501
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +124,21 @@ def examine(
     to every column but the label, the source and `exclude`. Raises DataProblem when there are too few
     rows, fewer than two classes or no usable feature.
     """
-    names = _features(frame, features, {label_column, *exclude, *([source_column] if source_column else [])})
+    names = label_errors.usable_features(
+        frame, features, {label_column, *exclude, *([source_column] if source_column else [])}
+    )
     rows = frame[frame[label_column].notna()]
     sampled = len(rows) > MAX_ROWS
     if sampled:
-        rows = rows.sample(MAX_ROWS, random_state=SEED).sort_index()
+        rows = rows.sample(MAX_ROWS, random_state=label_errors.SEED).sort_index()
     if len(rows) < thresholds.min_rows:
         raise DataProblem(
             f"Only {len(rows)} labelled rows; at least {thresholds.min_rows} are needed to look for wrong labels. "
             "Give a longer window."
         )
     sources = labels(rows[source_column]) if source_column else None
-    found = _confident_learning(rows, names, label_column)
-    neighbour_rows, disagreement = _neighbour_disagreement(found.matrix, found.given)
+    found = label_errors.find(rows, names, label_column)
+    neighbour_rows, disagreement = label_errors.neighbour_disagreement(found.matrix, found.given)
     neighbours = Neighbours(float(disagreement.mean()), len(disagreement))
     known = (
         reference[reference[label_column].notna()]
@@ -159,8 +156,8 @@ def examine(
         p_value = _above(count, len(rows), baseline)
     elif known is not None and len(known) >= thresholds.min_rows:
         if len(known) > MAX_ROWS:
-            known = known.sample(MAX_ROWS, random_state=SEED)
-        before = _confident_learning(
+            known = known.sample(MAX_ROWS, random_state=label_errors.SEED)
+        before = label_errors.find(
             known, [name for name in names if name in known.columns], label_column
         ).suspect
         baseline, origin = float(before.mean()), "reference"
@@ -194,143 +191,8 @@ def examine(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    rows: np.ndarray  #: position of each row in the data set
-    matrix: np.ndarray  #: standardised features
-    given: np.ndarray  #: class index of the given label
-    expected: np.ndarray  #: class index that the model is confident of, or the given one
-    confidence: np.ndarray  #: out-of-fold probability of the given label
-    suspect: np.ndarray
-    classes: list[str]
-    skill: float
-
-
-def confident_learning(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The class that each row confidently belongs to, or its given one (Northcutt, Jiang & Chuang 2021,
-    JAIR 70:1373).
-
-    `given` holds class indices, `probabilities` (rows x classes) are out of fold. Class j is confident for
-    a row when its probability reaches the mean probability of j over the rows labelled j.
-    """
-    import numpy as np
-
-    classes = probabilities.shape[1]
-    limits = np.asarray([probabilities[given == index, index].mean() for index in range(classes)])
-    confident = np.where(probabilities >= limits, probabilities, -1.0)
-    best = confident.argmax(axis=1)
-    decided = confident.max(axis=1) >= 0
-    own = probabilities[np.arange(len(given)), given]
-    contradicted = decided & (probabilities[np.arange(len(given)), best] > own)
-    return np.where(contradicted, best, given)
-
-
-def _confident_learning(frame: pd.DataFrame, features: Sequence[str], label_column: str) -> _Found:
-    import numpy as np
-    from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.metrics import balanced_accuracy_score
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from threadpoolctl import threadpool_limits
-
-    texts = labels(frame[label_column])
-    classes = sorted(texts.unique())
-    if not 2 <= len(classes) <= MAX_CLASSES:
-        raise DataProblem(
-            f"{label_column} has {len(classes)} distinct values; between 2 and {MAX_CLASSES} classes are needed."
-        )
-    given = texts.map({name: index for index, name in enumerate(classes)}).to_numpy()
-    smallest = np.bincount(given).min()
-    if smallest < 2 * FOLDS:
-        name = classes[int(np.bincount(given).argmin())]
-        raise DataProblem(
-            f"Label {name!r} has only {smallest} rows: merge rare labels or give a longer window."
-        )
-    matrix = _standardised(frame, features)
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
-    models = (
-        LogisticRegression(max_iter=500),
-        HistGradientBoostingClassifier(
-            max_iter=80, max_leaf_nodes=15, min_samples_leaf=30, early_stopping=False, random_state=SEED
-        ),
-    )
-    # A linear and a tree model together: either alone calls its own blind spots wrong labels.
-    # One thread: OpenMP's spinning barriers are 20 times slower when other processes share the cores.
-    with threadpool_limits(1):
-        probabilities = np.mean(
-            [cross_val_predict(model, matrix, given, cv=folds, method="predict_proba") for model in models],
-            axis=0,
-        )
-    expected = confident_learning(given, probabilities)
-    return _Found(
-        rows=frame.index.to_numpy(),
-        matrix=matrix,
-        given=given,
-        expected=expected,
-        confidence=probabilities[np.arange(len(given)), given],
-        suspect=expected != given,
-        classes=classes,
-        skill=float(balanced_accuracy_score(given, probabilities.argmax(axis=1))),
-    )
-
-
-def _features(frame: pd.DataFrame, features: Sequence[str], exclude: set[str]) -> list[str]:
-    names = list(features) or [str(name) for name in frame.columns if name not in exclude]
-    names = [name for name in names if name not in exclude]
-    missing = [name for name in names if name not in frame.columns]
-    if missing:
-        raise DataProblem(f"There is no feature {', '.join(missing[:10])}: correct the feature list.")
-    usable = []
-    for name in names:
-        kind = kind_of(frame[name])
-        identifier = kind == "categorical" and frame[name].nunique() > max(MAX_CATEGORIES, len(frame) // 10)
-        if kind in ("numeric", "categorical") and not identifier:
-            usable.append(name)
-    if not usable:
-        raise DataProblem(
-            "No feature can be used (all are identifiers, times or empty): name them in `features`."
-        )
-    return usable
-
-
-def _standardised(frame: pd.DataFrame, features: Sequence[str]) -> np.ndarray:
-    """Numbers as z-scores (missing: the median), categories as indicators."""
-    import numpy as np
-    import pandas as pd
-
-    blocks = []
-    for name in features:
-        if kind_of(frame[name]) == "numeric":
-            values = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-            values[~np.isfinite(values)] = np.nan
-            values = np.where(np.isnan(values), np.nanmedian(values), values)
-            spread = values.std()
-            if spread > 0:
-                blocks.append(((values - values.mean()) / spread)[:, None])
-        else:
-            texts = labels(frame[name])
-            common = texts.value_counts().index[:MAX_CATEGORIES]
-            if len(common) > 1:
-                blocks.append(np.column_stack([(texts == value).to_numpy(dtype=float) for value in common]))
-    if not blocks:
-        raise DataProblem("All features are constant: name others in `features`.")
-    return np.hstack(blocks)
-
-
-def _neighbour_disagreement(matrix: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(positions, share of their nearest rows with another label) for a sample of the rows."""
-    import numpy as np
-    from sklearn.neighbors import NearestNeighbors
-
-    rows = np.arange(len(given))
-    if len(rows) > NEIGHBOUR_ROWS:
-        rows = np.sort(np.random.default_rng(SEED).choice(rows, NEIGHBOUR_ROWS, replace=False))
-    near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(matrix[rows]).kneighbors(return_distance=False)
-    return rows, (given[rows][near] != given[rows][:, None]).mean(axis=1)
-
-
 def _by_source(
-    found: _Found,
+    found: label_errors.LabelErrors,
     sources: pd.Series | None,
     neighbour_rows: np.ndarray,
     disagreement: np.ndarray,
@@ -402,7 +264,9 @@ def _positive_class(classes: Sequence[str], positive: object) -> int | None:
     return 1 if len(classes) == 2 else None
 
 
-def _suspects(found: _Found, sources: pd.Series | None, near: dict[int, float]) -> tuple[Suspect, ...]:
+def _suspects(
+    found: label_errors.LabelErrors, sources: pd.Series | None, near: dict[int, float]
+) -> tuple[Suspect, ...]:
     import numpy as np
 
     names = None if sources is None else sources.to_numpy()
@@ -469,16 +333,18 @@ def _decide(
     if above and baseline is not None and rate > baseline * limits.excess_warn:
         return (
             "likely",
-            f"{rate:.1%} of the labels look wrong, {rate / baseline:.1f} times the baseline"
-            if baseline
-            else (f"{rate:.1%} of the labels look wrong where none did before"),
+            f"{rate:.1%} of the labels look wrong, more than {limits.excess_warn:g} times the baseline",
         )
-    if top is not None and top.suspects >= limits.min_suspects and top.p_adjusted < limits.alpha:
-        if top.suspect_z > limits.z_crit:
-            return (
-                "likely",
-                f"{top.name} has far more suspect labels than the other sources (z {top.suspect_z:.1f})",
-            )
+    if (
+        top is not None
+        and top.suspects >= limits.min_suspects
+        and top.p_adjusted < limits.alpha
+        and top.suspect_z > limits.z_crit
+    ):
+        return (
+            "likely",
+            f"{top.name} has far more suspect labels than the other sources (z {top.suspect_z:.1f})",
+        )
     for item in sources:
         if item.neighbour_z is not None and item.neighbour_z > limits.z_crit:
             return (

@@ -34,12 +34,11 @@ UNIT_FACTORS = {
     "byte and kibibyte": 1024.0,
 }
 CAUSES = {
-    "missing_column": "schema_change",
-    "extra_column": "schema_change",
-    "type": "schema_change",
     "renamed_column": "renamed_column",
     "unit_change": "unit_or_encoding_change",
     "encoding": "unit_or_encoding_change",
+    "missing_column": "schema_change",
+    "type": "schema_change",
     "constant": "stuck_value",
     "volume": "stale_or_missing_data",
     "freshness": "stale_or_missing_data",
@@ -48,6 +47,7 @@ CAUSES = {
     "range": "out_of_range_values",
     "unseen_category": "new_categories",
     "duplicates": "duplicate_records",
+    "extra_column": "schema_change",
 }
 #: Which failure explains the others: a renamed column also looks missing, a new unit also out of range.
 _PRECEDENCE = tuple(CAUSES.values())
@@ -186,8 +186,7 @@ def check(
 def _schema(reference: pd.DataFrame, current: pd.DataFrame, required: Sequence[str]) -> list[Failure]:
     failures = []
     there = {str(name) for name in current.columns}
-    missing = sorted({str(name) for name in reference.columns} | set(required) - there)
-    missing = [name for name in missing if name not in there]
+    missing = sorted(({str(name) for name in reference.columns} | set(required)) - there)
     extra = sorted(there - {str(name) for name in reference.columns} - set(required))
     for name in missing:
         level: Level = "crit" if not required or name in required else "warn"
@@ -268,9 +267,9 @@ def _contract(
                 )
             )
         else:
-            low, high = ranges[name]
+            floor, ceiling = ranges[name]
             level: Level = "crit" if share > limits.rows_crit else "warn"
-            text = f"{name} is outside of {_open(low)} to {_open(high)} in {rows:,} rows ({share:.2%})"
+            text = f"{name} is outside of {_open(floor)} to {_open(ceiling)} in {rows:,} rows ({share:.2%})"
             failures.append(Failure("range", name, level, text, share, 0.0, "of rows"))
     return failures
 
@@ -519,16 +518,9 @@ def _profile(name: str, reference: pd.Series, current: pd.Series) -> Profile:
 
 
 def _cause(failures: Sequence[Failure]) -> str:
-    """The cause that explains most: of the critical failures if there are any, by precedence."""
-    if not failures:
-        return "none"
-    level = failures[0].level
-    found = {CAUSES[item.check] for item in failures if item.level == level}
-    # A renamed column or another unit breaks further rules; plain schema changes do so less specifically.
-    for cause in ("renamed_column", "unit_or_encoding_change"):
-        if cause in found:
-            return cause
-    return min(found, key=_PRECEDENCE.index)
+    """The cause that explains most: the first by precedence among the failures of the worst level."""
+    found = [CAUSES[item.check] for item in failures if item.level == failures[0].level]
+    return min(found, key=_PRECEDENCE.index, default="none")
 
 
 def _summary(failures: Sequence[Failure], cause: str, n: int, verdict: Verdict) -> str:
