@@ -63,7 +63,7 @@ if DATABASE_VENDOR == "sqlite":
     _default = DATABASES["default"]
     _default["TEST"] = {"NAME": str(_folder / "test.sqlite3")}
     # nobody pulls the plug on a test database: waiting for the disk would only cost time
-    _default["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"
+    _default["OPTIONS"]["init_command"] += "; PRAGMA synchronous=OFF"
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # made to be fast, for tests only
 
