@@ -6,6 +6,7 @@ from .evidence import Evidence
 from .incident import Attestation, Clock, Incident, IncidentRole, Task
 from .people import ApiToken, RoleGrant, Team, User
 from .postmortem import ActionItem, ContributingFactor, PostMortem, Review
+from .reply import IdempotentReply
 from .severity import ResponseDue, ResponseTarget, SeverityAssessment, SeverityProfile
 from .systems import AISystem, Dataset, Deployment, ModelVersion, SystemLink
 
@@ -22,6 +23,7 @@ __all__ = [
     "Event",
     "Evidence",
     "GroupingRule",
+    "IdempotentReply",
     "Incident",
     "IncidentRole",
     "ModelVersion",

@@ -271,7 +271,8 @@ def test_due_times_follow_the_severity_and_are_met_by_moves():
     ann = person("ann", "IC")
     found = triaged(ann)
     dues = {d.kind: d for d in found.dues.all()}
-    assert dues["ack"].met_at and dues["triage"].met_at
+    assert dues["ack"].met_at is not None
+    assert dues["triage"].met_at is not None
     assert dues["mitigate"].met_at is None
     found.assess(
         impact={**ALL_ONES, "SA": 5},
