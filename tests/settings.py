@@ -66,10 +66,3 @@ if DATABASE_VENDOR == "sqlite":
     _default["OPTIONS"]["init_command"] += "; PRAGMA synchronous=OFF"
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]  # made to be fast, for tests only
-
-# a room whose first migration is not written yet gets its tables from its models
-MIGRATION_MODULES = {
-    room: None
-    for room in ("incidents", "playbooks", "integrations", "config")
-    if not list((BASE_DIR / room / "migrations").glob("0*.py"))  # noqa: F405
-}
