@@ -1,7 +1,8 @@
 """Charts as SVG drawn on the server, and the tables behind them for people who cannot see a chart.
 
 Colours are CSS custom properties with fallbacks and text takes `currentColor`, so a chart follows the
-page into dark mode; `palette=PRINT` writes literal colours for PDF. There are no style attributes and
+page into dark mode; `palette=PRINT` writes literal colours on
+white for files and PDF. There are no style attributes and
 no scripts (CSP). Every text is escaped.
 """
 
@@ -38,6 +39,7 @@ class Palette:
     crit: str
     muted: str
     font: str
+    background: str = ""  #: nothing is painted behind the chart when empty
 
 
 SCREEN = Palette(
@@ -65,6 +67,7 @@ PRINT = Palette(
     crit="#c53030",
     muted="#9aa1ab",
     font="sans-serif",
+    background="#ffffff",
 )
 
 
@@ -194,16 +197,16 @@ def line_chart(
     for index, line in enumerate(series):
         colour = palette.series[index % len(palette.series)]
         runs: list[list[tuple[float, float]]] = [[]]
-        for x, y in line.points:
-            if y is None or not _finite(y):
+        for x, value in line.points:
+            if value is None or not _finite(value):
                 runs.append([])
             else:
-                runs[-1].append((at_x(_position(x)), at_y(y)))
+                runs[-1].append((at_x(_position(x)), at_y(value)))
         for run in runs:
             if len(run) == 1:
                 parts.append(f'<circle cx="{run[0][0]:.1f}" cy="{run[0][1]:.1f}" r="3" fill="{colour}"/>')
             elif run:
-                path = " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
+                path = " ".join(f"{px:.1f},{py:.1f}" for px, py in run)
                 parts.append(
                     f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" '
                     f'stroke-linejoin="round"><title>{escape(line.name)}</title></polyline>'
@@ -417,11 +420,16 @@ def _svg(title: str, desc: str, height: float, parts: Iterable[str], palette: Pa
     # The id must be the same for the same chart, or pages with an ETag would change at each view.
     name = "chart-" + hashlib.sha256(f"{title}{desc}{body}".encode()).hexdigest()[:10]
     shown = _shortened(title, WIDTH - 40, 7.4)
+    ground = (
+        f'<rect width="{WIDTH}" height="{height:.0f}" fill="{palette.background}"/>'
+        if palette.background
+        else ""
+    )
     return mark_safe(  # noqa: S308 - every text in `parts` went through escape()
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chart" viewBox="0 0 {WIDTH} {height:.0f}" width="100%" '
         f'role="img" aria-labelledby="{name}-title {name}-desc" font-family="{palette.font}" '
         f'font-size="{FONT_SIZE}" color="inherit">'
-        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(desc)}</desc>'
+        f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-desc">{escape(desc)}</desc>{ground}'
         f"{_text(20, 22, shown, palette.text, size=14, weight=600)}{body}</svg>"
     )
 
@@ -532,7 +540,7 @@ def _time_ticks(low: float, high: float) -> list[tuple[float, str]]:
         form = "%H:%M" if high - low <= 86_400 else "%d %b %H:%M"
     else:
         form = "%d %b" if step < 90 * 86_400 else "%b %Y"
-    moments = [first + index * step for index in range(int((high - first) // step) + 1)] or [low]
+    moments = [first + index * step for index in range(int((high - first) // step) + 1)] or [int(low)]
     return [(moment, datetime.fromtimestamp(moment, UTC).strftime(form)) for moment in moments]
 
 

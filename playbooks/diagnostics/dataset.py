@@ -25,7 +25,14 @@ FETCH: Fetch | None = None
 
 
 class DataProblem(Exception):
-    """The data cannot be used as it is. The message says what is wrong and what to do."""
+    """The data cannot be used as it is. The message says what is wrong and what to do.
+
+    `retryable`: the same request may succeed later (the address could not be reached).
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False):
+        super().__init__(message)
+        self.retryable = retryable
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +134,8 @@ def _fetched(location: str, shown: str, fetch: Fetch | None) -> bytes:
         reason = str(error).replace(location, shown)
         raise DataProblem(
             f"{shown} could not be read ({type(error).__name__}: {reason}). "
-            "Check the address and that it may be reached from here."
+            "Check the address and that it may be reached from here.",
+            retryable=bool(getattr(error, "retryable", True)),
         ) from error
 
 
