@@ -138,6 +138,18 @@ class _Site:
         raise failure(response, "Jira", _complaint(response.json), _hint(response))
 
 
+def _rows(answer: Any, name: str) -> list[dict[str, Any]]:
+    """The list of that name. A success without it comes from something that is not Jira, such as a
+    login page; reading it as "nothing found" would create a second issue."""
+    rows = answer.get(name) if isinstance(answer, Mapping) else None
+    if not isinstance(rows, list):
+        raise SendError(
+            f"Jira answered without {name}. Check that the site is the address of a Jira Cloud site.",
+            retryable=False,
+        )
+    return [row for row in rows if isinstance(row, dict)]
+
+
 def _complaint(answer: Any) -> str:
     """`errorMessages` and `errors` as one readable line."""
     if not isinstance(answer, dict):
@@ -172,8 +184,7 @@ def _found(site: _Site, what: Announcement, settings: Mapping[str, Any]) -> Gene
         "search/jql",
         {"jql": f"{query} ORDER BY created ASC", "fields": ["labels"], "maxResults": 1},
     )
-    issues = answer.get("issues") if isinstance(answer, dict) else None
-    return str(issues[0].get("key") or "") if issues and isinstance(issues[0], dict) else ""
+    return next((str(issue.get("key") or "") for issue in _rows(answer, "issues")), "")
 
 
 def _created(
@@ -222,19 +233,16 @@ def _told(site: _Site, what: Announcement, key: str) -> Generator[Request, Respo
     """A comment, unless an earlier attempt wrote it."""
     path = f"issue/{quote(key, safe='')}/comment"
     answer = yield from site("GET", path, orderBy="-created", maxResults="100", expand="properties")
-    comments = answer.get("comments") if isinstance(answer, dict) else None
-    if any(_is_ours(comment, what) for comment in comments or ()):
+    if any(_is_ours(comment, what) for comment in _rows(answer, "comments")):
         return
     own = {"key": COMMENT_PROPERTY, "value": {"key": what.idempotency_key}}
     yield from site("POST", path, {"body": _comment(what), "properties": [own]})
 
 
-def _is_ours(comment: Any, what: Announcement) -> bool:
+def _is_ours(comment: Mapping[str, Any], what: Announcement) -> bool:
     """By its property where Jira shows it, else by the reference in its last line."""
-    if not isinstance(comment, dict):
-        return False
-    properties = comment.get("properties") or ()
-    keys = [p.get("value") for p in properties if isinstance(p, dict) and p.get("key") == COMMENT_PROPERTY]
+    properties = _rows(comment, "properties") if "properties" in comment else []
+    keys = [one.get("value") for one in properties if one.get("key") == COMMENT_PROPERTY]
     return {"key": what.idempotency_key} in keys or _reference(what) in json.dumps(comment.get("body"))
 
 
@@ -244,8 +252,11 @@ def _moved(site: _Site, key: str, category: str) -> Generator[Request, Response,
     if _category(issue, "fields", "status") == category:
         return []
     answer = yield from site("GET", f"{path}/transitions")
-    offered = answer.get("transitions") if isinstance(answer, dict) else None
-    ways = [way for way in offered or () if _category(way, "to") == category and way.get("isAvailable", True)]
+    ways = [
+        way
+        for way in _rows(answer, "transitions")
+        if way.get("id") and way.get("isAvailable", True) and _category(way, "to") == category
+    ]
     if not ways:
         name = CATEGORY_NAMES[category]
         return [f"the workflow offers no way to {name} from here; move {key} by hand"]
@@ -268,8 +279,7 @@ def _tested(site: _Site, settings: Mapping[str, Any]) -> Generator[Request, Resp
     answer = yield from site(
         "GET", f"issue/createmeta/{quote(project, safe='')}/issuetypes", maxResults="200"
     )
-    types = answer.get("issueTypes") or answer.get("values") or () if isinstance(answer, dict) else ()
-    names = [str(kind.get("name")) for kind in types if isinstance(kind, dict) and not kind.get("subtask")]
+    names = [str(kind.get("name")) for kind in _rows(answer, "issueTypes") if not kind.get("subtask")]
     wanted = str(settings.get("issue_type") or "Task")
     if names and wanted not in names:
         raise SendError(

@@ -77,6 +77,11 @@ class PagerDuty(Provider):
         answer = response.json if isinstance(response.json, dict) else {}
         if not 200 <= response.status < 300:
             raise failure(response, self.title, _complaint(answer), _hint(response.status))
+        if not isinstance(response.json, dict):
+            raise SendError(
+                "PagerDuty answered with something that is not its Events API. Check the events address.",
+                retryable=False,
+            )
         if what.kind == "test":
             return Sent(note="PagerDuty took a change event; it is shown on the service and pages nobody.")
         remote = str(answer.get("dedup_key") or key)

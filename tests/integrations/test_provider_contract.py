@@ -1,0 +1,402 @@
+"""The contract that every file on the provider shelf keeps; a new file is tested by being there."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from incidents.intake.signal import FAMILIES, Signal
+from integrations.contract import (
+    Announcement,
+    Example,
+    Inbound,
+    Provider,
+    Refusal,
+    Response,
+    SendError,
+    Sent,
+    Unreadable,
+)
+from integrations.masking import mask
+from integrations.shelf import UnknownProvider, provider, providers
+from tests.integrations.vendors import VENDORS
+from tests.integrations.wire import HOSTILE, answered, converse, told
+from tests.processes import ROOT
+
+pytestmark = pytest.mark.once
+
+KINDS = frozenset(
+    {
+        *("opened", "updated", "acknowledged", "escalated", "mitigated", "resolved", "closed", "reopened"),
+        *("approval", "notice", "test"),
+    }
+)
+EVERY = list(providers().values())
+INBOUND = [one for one in EVERY if one.inbound]
+OUTBOUND = [one for one in EVERY if one.outbound]
+EXAMPLES = [
+    pytest.param(one, example, id=f"{one.slug}-{example.name}") for one in INBOUND for example in one.examples
+]
+CARRIED = [
+    pytest.param(one, kind, id=f"{one.slug}-{kind}") for one in OUTBOUND for kind in sorted(one.carries)
+]
+
+every = pytest.mark.parametrize("one", EVERY, ids=lambda one: one.slug)
+inbound = pytest.mark.parametrize("one", INBOUND, ids=lambda one: one.slug)
+outbound = pytest.mark.parametrize("one", OUTBOUND, ids=lambda one: one.slug)
+carried = pytest.mark.parametrize(("one", "kind"), CARRIED)
+
+
+def settings_of(one: Provider) -> dict[str, Any]:
+    """A filled-in form of that provider."""
+    filled: dict[str, Any] = {}
+    for item in one.fields:
+        plain = {"url": "https://vendor.example.org", "number": 5, "bool": True, "json": {}}
+        text = f"s3cr3t-{item.name}" if item.secret else f"{item.name}-x"
+        choice = item.choices[0] if item.choices else None
+        filled[item.name] = item.default or choice or plain.get(item.kind, text)
+    return filled
+
+
+# --- the shelf -----------------------------------------------------------------------------------------
+
+
+def test_a_provider_is_found_by_the_name_of_its_file() -> None:
+    assert {"jira", "pagerduty", "slack"} <= set(providers())
+    for slug in providers():
+        assert provider(slug).slug == slug
+        assert (ROOT / "integrations" / "providers" / f"{slug}.py").exists()
+    assert list(providers()) == sorted(providers())
+
+
+def test_an_unknown_provider_is_answered_with_those_that_exist() -> None:
+    with pytest.raises(UnknownProvider, match=r"no provider 'pagerdutty'.*pagerduty"):
+        provider("pagerdutty")
+
+
+@every
+def test_it_introduces_itself(one: Provider) -> None:
+    assert one.title
+    assert one.summary
+    assert one.docs.startswith("https://")
+    assert one.inbound or one.outbound
+    names = [item.name for item in one.fields]
+    assert len(names) == len(set(names))
+    for item in one.fields:
+        assert item.title
+        assert item.kind != "choice" or item.choices
+        assert not (item.secret and item.default)
+
+
+@every
+def test_its_page_names_every_setting(one: Provider) -> None:
+    page = ROOT / "docs" / "integrations" / f"{one.slug}.md"
+    assert page.exists(), f"write docs/integrations/{one.slug}.md"
+    text = page.read_text(encoding="utf-8")
+    missing = [item.name for item in one.fields if f"`{item.name}`" not in text]
+    assert not missing
+
+
+@every
+def test_what_sounds_like_a_credential_is_marked_secret(one: Provider) -> None:
+    for item in one.fields:
+        words = set(item.name.split("_"))
+        if words & {"token", "secret", "password", "apikey"} or item.name in ("api_key", "routing_key"):
+            assert item.secret, f"{item.name} is not marked secret"
+    filled = settings_of(one)
+    secrets = one.secrets(filled)
+    for item in one.fields:
+        if item.secret:
+            assert str(filled[item.name]) in secrets
+    assert one.secrets({}) is not None
+
+
+# --- inbound -------------------------------------------------------------------------------------------
+
+
+def received(one: Provider, body: bytes, headers: Mapping[str, str] | None = None) -> Inbound:
+    return Inbound(
+        headers=headers or {"content-type": one.content_types[0]},
+        body=body,
+        received_at=datetime(2026, 3, 4, 10, 12, tzinfo=UTC),
+        origin="connection:7",
+        inbox_id=11,
+    )
+
+
+@inbound
+def test_it_shows_examples(one: Provider) -> None:
+    assert one.examples
+    assert one.content_types
+
+
+@pytest.mark.parametrize(("one", "example"), EXAMPLES)
+def test_an_example_is_admitted_and_becomes_its_signals(one: Provider, example: Example) -> None:
+    message = received(one, example.body, example.headers)
+    assert one.admit(message, example.settings) >= 0
+    signals = one.parse(message, example.settings)
+    assert len(signals) == example.alerts
+    for signal in signals:
+        assert_is_a_signal(one, signal)
+    assert isinstance(one.delivery_key(message), str)
+
+
+def assert_is_a_signal(one: Provider, signal: Signal) -> None:
+    assert (signal.source, signal.origin, signal.inbox_id) == (one.slug, "connection:7", 11)
+    assert signal.fingerprint
+    assert signal.title.strip()
+    assert signal.status in ("firing", "resolved")
+    assert signal.level in (None, "critical", "warning", "info")
+    assert signal.family is None or signal.family in FAMILIES
+    assert signal.observed_at.tzinfo is not None
+    for number in (signal.value, signal.threshold):
+        assert number is None or math.isfinite(number)
+    for moment in (signal.starts_at, signal.ends_at):
+        assert moment is None or moment.tzinfo is not None
+    assert all(isinstance(k, str) and isinstance(v, str) for k, v in signal.labels.items())
+    assert "\0" not in json.dumps([signal.title, signal.description, signal.labels], ensure_ascii=False)
+
+
+@pytest.mark.parametrize(("one", "example"), EXAMPLES)
+def test_the_same_message_becomes_the_same_signals(one: Provider, example: Example) -> None:
+    message = received(one, example.body, example.headers)
+    first, second = one.parse(message, example.settings), one.parse(message, example.settings)
+    assert [s.fingerprint for s in first] == [s.fingerprint for s in second]
+
+
+GARBAGE = {
+    "nothing": b"",
+    "space": b"  \n",
+    "open list": b"[",
+    "null": b"null",
+    "number": b"5",
+    "string": b'"alert"',
+    "empty list": b"[]",
+    "empty object": b"{}",
+    "list of null": b"[null, 1, [], {}]",
+    "deep": b"[" * 20_000 + b"]" * 20_000,
+    "deep objects": b'{"alerts":' * 20_000 + b"1" + b"}" * 20_000,
+    "not text": b"\xff\xfe\x00\x81",
+    "byte order mark": b"\xef\xbb\xbf{}",
+    "not a number": b'{"alerts": NaN, "value": Infinity}',
+    "huge number": b'{"alerts": ' + b"9" * 5000 + b"}",
+    "surrogate": b'{"title": "\\ud800", "alerts": ["\\ud800"]}',
+    "nul": b'{"title": "\\u0000", "alerts": [{"labels": {"a": "\\u0000"}}]}',
+    "one megabyte": json.dumps({"title": "x" * 1_000_000, "alerts": "x" * 1000}).encode(),
+    "keys twice": b'{"alerts": [], "alerts": 5}',
+    "html": b"<html><body>502 Bad Gateway</body></html>",
+}
+
+
+def tolerates(one: Provider, message: Inbound, settings: Mapping[str, Any]) -> None:
+    """Read it or say why not; any other exception would stop its neighbours."""
+    refusal: Refusal | None = None
+    try:
+        items = one.admit(message, settings)
+    except Refusal as error:
+        items, refusal = 0, error
+    assert items >= 0
+    assert refusal is None or (str(refusal) and 400 <= refusal.status < 500)
+    assert isinstance(one.delivery_key(message), str)
+    reason: Exception | None = None
+    try:
+        signals = one.parse(message, settings)
+    except (Unreadable, Refusal) as error:
+        signals, reason = [], error
+    assert reason is None or str(reason)
+    for signal in signals:
+        assert_is_a_signal(one, signal)
+
+
+@inbound
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_is_refused_or_set_aside_with_a_reason(one: Provider, name: str) -> None:
+    for settings in ({}, settings_of(one)):
+        tolerates(one, received(one, GARBAGE[name]), settings)
+        tolerates(one, received(one, GARBAGE[name], {"content-type": "\xff", "x": "y"}), settings)
+
+
+WRONG = (None, True, 5, -1.5, 10**400, "", "x", [], ["x"], [None], {}, {"x": None}, {"a": {"b": [1]}})
+
+
+@pytest.mark.parametrize(("one", "example"), [p for p in EXAMPLES if p.values[1].body[:1] in (b"{", b"[")])
+def test_wrong_types_anywhere_in_a_message_are_borne(one: Provider, example: Example) -> None:
+    whole = json.loads(example.body)
+    for number, path in enumerate(places(whole)):
+        for wrong in WRONG[number % 3 :: 3]:
+            body = json.dumps(changed(whole, path, wrong)).encode()
+            tolerates(one, received(one, body, example.headers), example.settings)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    children = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, child in children:
+        yield (*path, key)
+        yield from places(child, (*path, key))
+
+
+def changed(whole: Any, path: tuple[Any, ...], value: Any) -> Any:
+    made = copy.deepcopy(whole)
+    at = made
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = value
+    return made
+
+
+@outbound
+def test_what_only_sends_refuses_messages(one: Provider) -> None:
+    if not one.inbound:
+        with pytest.raises(Refusal):
+            one.admit(received(one, b"{}"), {})
+        with pytest.raises(Unreadable):
+            one.parse(received(one, b"{}"), {})
+
+
+# --- outbound ------------------------------------------------------------------------------------------
+
+
+@outbound
+def test_it_says_how_effects_stay_single_and_what_the_vendor_takes(one: Provider) -> None:
+    assert len(one.idempotency) > 40
+    assert "https://" in one.limits
+    assert one.carries
+    assert one.carries <= KINDS
+    assert one.rate is None or (one.rate[0] > 0 and one.rate[1] > 0)
+    assert one.slug in VENDORS, f"describe how {one.title} answers in tests/integrations/vendors.py"
+
+
+def compose(one: Provider, what: Announcement, link: Mapping[str, Any] | None = None) -> Any:
+    return one.compose(what, settings_of(one), link)
+
+
+def link_of(sent: Sent) -> dict[str, Any]:
+    return {"remote_id": sent.remote_id, "url": sent.url, **sent.data}
+
+
+@carried
+def test_a_success_is_sent(one: Provider, kind: str) -> None:
+    vendor = VENDORS[one.slug]()
+    sent, requests = converse(compose(one, told(kind)), vendor)
+    assert isinstance(sent, Sent)
+    assert requests
+    if kind != "test":
+        assert sent.remote_id
+    json.dumps([sent.remote_id, sent.url, dict(sent.data), sent.note])
+
+
+@carried
+def test_what_was_left_by_the_first_call_serves_the_next(one: Provider, kind: str) -> None:
+    vendor = VENDORS[one.slug]()
+    first, _ = converse(compose(one, told("opened")), vendor)
+    second, _ = converse(compose(one, told(kind), link_of(first)), vendor)
+    if kind != "test":
+        assert second.remote_id == first.remote_id
+
+
+@carried
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 422])
+def test_a_refusal_is_permanent_and_says_what_was_answered(one: Provider, kind: str, status: int) -> None:
+    error = failed(one, kind, answered(status, {"message": "no", "error": "no", "errorMessages": ["no"]}))
+    assert not error.retryable
+    assert str(status) in str(error)
+    assert one.title in str(error)
+
+
+@carried
+@pytest.mark.parametrize("name", ["Retry-After", "retry-after"])
+def test_too_many_requests_are_tried_again_when_the_vendor_says(one: Provider, kind: str, name: str) -> None:
+    error = failed(one, kind, Response(429, {name: "17"}, ""))
+    assert error.retryable
+    assert error.retry_after == 17
+
+
+@carried
+@pytest.mark.parametrize("status", [408, 500, 502, 503, 504])
+def test_a_vendor_in_trouble_is_tried_again(one: Provider, kind: str, status: int) -> None:
+    error = failed(one, kind, Response(status, {}, "<html>Bad Gateway</html>"))
+    assert error.retryable
+
+
+@carried
+def test_a_way_that_breaks_off_is_tried_again(one: Provider, kind: str) -> None:
+    assert failed(one, kind, SendError("Could not reach vendor", retryable=True)).retryable
+
+
+@carried
+@pytest.mark.parametrize("body", [None, [], "x", 5, {}, {"issues": 5, "errors": 5, "ok": 1}, {"ok": None}])
+def test_a_success_with_a_strange_body_never_crashes(one: Provider, kind: str, body: Any) -> None:
+    for status in (200, 400):
+        outcome: Sent | SendError
+        try:
+            outcome, _ = converse(
+                compose(one, told(kind)), lambda request, status=status: answered(status, body)
+            )
+        except SendError as error:
+            outcome = error
+        assert isinstance(outcome, Sent) or str(outcome)
+
+
+def failed(one: Provider, kind: str, answer: Response | SendError) -> SendError:
+    with pytest.raises(SendError) as caught:
+        converse(compose(one, told(kind)), lambda request: answer)
+    assert "s3cr3t" not in str(caught.value)
+    return caught.value
+
+
+@carried
+def test_the_same_announcement_says_the_same_twice(one: Provider, kind: str) -> None:
+    """Retries and restarts compose anew: nothing on the wire may depend on when or how often."""
+    requests = [converse(compose(one, told(kind)), VENDORS[one.slug]())[1] for _ in range(2)]
+    assert requests[0] == requests[1]
+
+
+@carried
+def test_an_announcement_of_bare_necessities_is_sent(one: Provider, kind: str) -> None:
+    bare = Announcement(kind, "k1", "INC-9", "", 5, "")
+    assert isinstance(converse(compose(one, bare), VENDORS[one.slug]())[0], Sent)
+
+
+def hostile(kind: str) -> Announcement:
+    texts = ("title", "text", "system", "version", "incident_class", "owner", "source", "state")
+    url = "https://h.example.org/" + "a" * 10_000
+    pairs = tuple((f"{n} {HOSTILE}", HOSTILE) for n in range(60))
+    links = (
+        ("js", "javascript:alert(1)"),
+        ("long", url),
+        (HOSTILE, "https://ok.example.org/"),
+        ("", ""),
+    ) * 10
+    return told(kind, **dict.fromkeys(texts, HOSTILE), facts=pairs, links=links, actions=links, url=url)
+
+
+@carried
+def test_hostile_text_stays_small_and_readable(one: Provider, kind: str) -> None:
+    _, requests = converse(compose(one, hostile(kind)), VENDORS[one.slug]())
+    for request in requests:
+        body = json.dumps(request.json, ensure_ascii=False, allow_nan=False)
+        assert len(body.encode("utf-8")) < 256 * 1024
+        assert "\\u0000" not in body
+        assert "javascript:" not in body
+        assert len(request.url) < 2048
+
+
+@carried
+def test_secrets_are_masked_wherever_a_request_is_shown(one: Provider, kind: str) -> None:
+    settings = settings_of(one)
+    secrets = one.secrets(settings)
+    _, requests = converse(compose(one, told(kind)), VENDORS[one.slug]())
+    for request in requests:
+        shown = mask(
+            [request.url, dict(request.headers), dict(request.params), request.json, str(request.body)],
+            secrets,
+        )
+        assert not [secret for secret in secrets if secret in json.dumps(shown, ensure_ascii=False)]
