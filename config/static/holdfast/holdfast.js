@@ -1,0 +1,58 @@
+// Small helps on top of pages that work without it: copy an id, keep "in 12 min" honest, keys.
+"use strict";
+
+(() => {
+  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+
+  function words(seconds) {
+    const far = Math.abs(Math.round(seconds));
+    let at = units.findIndex(([, size]) => far >= size);
+    if (at < 0) at = units.length - 1;
+    const [name, size] = units[at];
+    let text = `${Math.floor(far / size)} ${name}`;
+    const next = units[at + 1];
+    if (next && at < 2) {
+      const rest = Math.floor((far % size) / next[1]);
+      if (rest) text += ` ${rest} ${next[0]}`;
+    }
+    return seconds < 0 ? `${text} ago` : `in ${text}`;
+  }
+
+  function tick() {
+    for (const node of document.querySelectorAll("time[data-relative]")) {
+      const text = words((Date.parse(node.dateTime) - Date.now()) / 1000);
+      if (node.textContent !== text) node.textContent = text;
+    }
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-copy]");
+    if (!button || !navigator.clipboard) return;
+    navigator.clipboard.writeText(button.dataset.copy).then(() => {
+      const before = button.textContent;
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = before; }, 1200);
+    });
+  });
+
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select, [contenteditable]");
+    if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    const node = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+    if (!node) return;
+    event.preventDefault();
+    if (node.matches("input, textarea, select")) node.focus();
+    else node.click();
+  });
+
+  // A live part that holds the focus, an open <details> or typed text is not replaced under the reader.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const part = event.detail.target;
+    if (!part || !part.hasAttribute("data-live")) return;
+    if (part.contains(document.activeElement) && document.activeElement !== document.body) event.detail.shouldSwap = false;
+  });
+
+  document.addEventListener("htmx:afterSettle", tick);
+  tick();
+  setInterval(tick, 15000);
+})();
