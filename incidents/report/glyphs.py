@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from tempfile import TemporaryDirectory
 
-import typst
+from incidents.report.typesetting import typeset
 
 # Latin, Cyrillic and common punctuation are in the embedded font; only other characters are asked for.
 _OTHER = re.compile(
@@ -19,12 +18,6 @@ _PROBE = b"""#set page(width: auto, height: auto, margin: 0pt)
 # A private-use character: no font has it, so what is drawn for it is what is drawn for a missing one.
 _UNKNOWN = "\U0010fffd"
 _DRAWN = re.compile(rb'<use xlink:href="(#\w+)"')
-
-
-@lru_cache(maxsize=1)
-def fonts() -> typst.Fonts:
-    """The embedded fonts, and those of the host for scripts that the embedded ones lack."""
-    return typst.Fonts(include_system_fonts=True, include_embedded_fonts=True)
 
 
 def legible(text: str) -> tuple[str, bool]:
@@ -41,15 +34,6 @@ def legible(text: str) -> tuple[str, bool]:
 def _missing(characters: str) -> str:
     if not characters:
         return ""
-    with TemporaryDirectory(prefix="glyphs-") as root:
-        pages = typst.compile(
-            _PROBE,
-            root=root,
-            font_paths=fonts(),
-            package_path=root,
-            package_cache_path=root,
-            format="svg",
-            sys_inputs={"characters": _UNKNOWN + characters},
-        )
+    pages = typeset(_PROBE, {"characters": _UNKNOWN + characters}, format="svg")
     unknown, *drawn = [set(_DRAWN.findall(page)) for page in pages]
     return "".join(c for c, shapes in zip(characters, drawn, strict=True) if shapes & unknown)

@@ -26,7 +26,7 @@ def write(report: Report) -> bytes:
         }
         for part in layout.parts
     ]
-    template = Engine(dirs=[_HERE]).get_template("report.html")
+    template = Engine(dirs=[str(_HERE)]).get_template("report.html")
     # The stylesheet is our own file, read from the package.
     style = mark_safe((_HERE / "report.css").read_text())  # noqa: S308
     return template.render(Context({"layout": layout, "parts": parts, "style": style})).encode()

@@ -127,9 +127,9 @@ def lay_out(report: Report) -> Layout:
 
 
 def _part(number: int, section: Section, grids: tuple[Grid, ...]) -> Part:
-    grids = tuple(grid for grid in grids if grid.rows)
+    grids = tuple(grid for grid in (*map(_grid, section.tables), *grids) if grid.rows)
     empty = ""
-    if not (section.body_markdown.strip() or section.tables or section.figures or grids):
+    if not (section.body_markdown.strip() or section.figures or grids):
         empty = NOTHING_RECORDED if section.source == "facts" else NOT_WRITTEN
     return Part(
         number=number,
@@ -137,7 +137,7 @@ def _part(number: int, section: Section, grids: tuple[Grid, ...]) -> Part:
         note=SOURCES.get(section.source, section.source),
         markdown=section.body_markdown,
         blocks=parse(section.body_markdown),
-        grids=(*(_grid(table) for table in section.tables), *grids),
+        grids=grids,
         figures=section.figures,
         empty=empty,
     )

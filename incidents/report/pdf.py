@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import typst
 
 from incidents.report.document import Figure, Report
-from incidents.report.glyphs import fonts, legible
+from incidents.report.glyphs import legible
 from incidents.report.layout import Layout, lay_out
+from incidents.report.typesetting import typeset
 
 _TEMPLATE = Path(__file__).with_name("template.typ").read_bytes()
-_FIGURE = b'#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
+_FIGURE = Path(__file__).with_name("figure.typ").read_bytes()
 
 
 def write(report: Report) -> bytes:
@@ -30,18 +30,20 @@ def write(report: Report) -> bytes:
     inputs = {"report": text, "replaced": "yes" if replaced else ""}
     made = int(report.header.generated_at.timestamp())
     try:
-        return _compile(_TEMPLATE, inputs, timestamp=made, pdf_standards=["a-2a", "ua-1"])
+        document: bytes = typeset(_TEMPLATE, inputs, timestamp=made, pdf_standards=["a-2a", "ua-1"])
     except typst.TypstError:
         # Some texts cannot be archival (a character kept for private use, say): they still get a PDF.
-        return _compile(_TEMPLATE, inputs, timestamp=made)
+        document = typeset(_TEMPLATE, inputs, timestamp=made)
+    return document
 
 
 def picture(svg: str) -> bytes | None:
     """Return `svg` as a PNG of 200 dots per inch, or None where it is not an SVG that can be drawn."""
     try:
-        return _compile(_FIGURE, {"svg": svg}, format="png", ppi=200.0)
+        image: bytes = typeset(_FIGURE, {"svg": svg}, format="png", ppi=200.0)
     except typst.TypstError:
         return None
+    return image
 
 
 def _content(layout: Layout) -> dict[str, Any]:
@@ -56,17 +58,3 @@ def _figure(figure: Figure) -> dict[str, str]:
     """The figure, without its picture where that cannot be drawn: one bad figure must not cost the report."""
     drawable = picture(figure.svg) is not None
     return {"title": figure.title, "alt": figure.alt, "svg": figure.svg if drawable else ""}
-
-
-def _compile(source: bytes, inputs: dict[str, str], **options: Any) -> bytes:
-    # The root is an empty folder, so that neither template nor picture can read a file.
-    with TemporaryDirectory(prefix="report-") as root:
-        return typst.compile(
-            source,
-            root=root,
-            font_paths=fonts(),
-            package_path=root,
-            package_cache_path=root,
-            sys_inputs=inputs,
-            **options,
-        )

@@ -76,6 +76,12 @@ def test_an_empty_section_says_so_and_an_empty_list_too(format: str) -> None:
     assert text.count("Nothing recorded.") == 1
 
 
+def test_a_section_with_nothing_but_a_table_without_rows_is_empty() -> None:
+    section = Section("alerts", "Alerts", source="facts", tables=(Table("Alerts", ("Source",), ()),))
+    text = text_of(credit_bias(sections=(section,)), "md")
+    assert "## 2. Alerts\n\n*Recorded by the system*\n\nNothing recorded.\n\n## 3." in text
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_thousand_timeline_lines_with_unbreakable_names_are_all_there(format: str) -> None:
     report = long_night()

@@ -147,7 +147,7 @@ def test_odd_markdown_never_costs_the_document(format: str, body: str) -> None:
     assert export(credit_bias(sections=(Section("s", "S", body),)), format).content
 
 
-def test_a_picture_cannot_read_files_or_run(tmp_path: object) -> None:
+def test_a_picture_cannot_read_files_or_run() -> None:
     svg = (
         '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="10" height="10">'
         '<script>alert(1)</script><image href="/etc/hostname" width="5" height="5"/>'
@@ -156,6 +156,16 @@ def test_a_picture_cannot_read_files_or_run(tmp_path: object) -> None:
     report = credit_bias(sections=(Section("s", "S", figures=(Figure("F", svg, "alt"),)),))
     assert actors(export(report, "html").content.decode()) == []
     assert b"alert" not in export(report, "pdf").content
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(1_000_000, 1_000_000), (1, 100_000), (100_000, 1), (600, 3000)]
+)
+def test_a_picture_of_any_size_takes_at_most_a_page(width: int, height: int) -> None:
+    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}"><rect width="9" height="9"/></svg>'
+    report = credit_bias(sections=(Section("s", "S", figures=(Figure("F", svg, "alt"),)),))
+    assert len(PdfReader(BytesIO(export(report, "pdf").content)).pages) <= 4
+    assert len(export(report, "docx").content) < 2_000_000
 
 
 def test_characters_no_font_can_draw_are_spelled_out() -> None:
