@@ -67,9 +67,10 @@ STATE_MARKS = {
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """An outline; hidden from screen readers, which read the word beside it."""
-    return mark_safe(
-        f'<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">{ICONS[name]}</svg>'
-    )  # noqa: S308
+    return format_html(
+        '<svg class="icon" viewBox="0 0 24 24" aria-hidden="true" focusable="false">{}</svg>',
+        mark_safe(ICONS[name]),  # noqa: S308
+    )
 
 
 @register.simple_tag

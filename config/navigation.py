@@ -1,0 +1,59 @@
+"""The main menu, and the viewer's time zone: what every page has around it."""
+
+from __future__ import annotations
+
+import zoneinfo
+from collections.abc import Callable
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+
+from incidents.access import can
+from playbooks.models import Approval
+
+#: title, address, right needed to see it ("" for everybody who signed in)
+ENTRIES = (
+    ("Now", "/", ""),
+    ("Incidents", "/incidents/", ""),
+    ("Systems", "/systems/", "incident.see"),
+    ("Playbooks", "/playbooks/", "incident.see"),
+    ("Runs", "/runs/", "incident.see"),
+    ("Approvals", "/approvals/", "incident.see"),
+    ("Connections", "/connections/", "config.see"),
+    ("Deliveries", "/deliveries/", "config.see"),
+)
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: the entries that this person may open, the current one marked."""
+    if not request.user.is_authenticated:
+        return {"navigation": []}
+    entries = []
+    for title, url, right in ENTRIES:
+        if right and not can(request.user, right):
+            continue
+        current = request.path == url if url == "/" else request.path.startswith(url)
+        entries.append({"title": title, "url": url, "current": current, "count": _count(title)})
+    return {"navigation": entries}
+
+
+def _count(title: str) -> int:
+    return Approval.objects.filter(decision="pending").count() if title == "Approvals" else 0
+
+
+class ViewersTimeZone:
+    """Middleware: times are shown in the zone of the person's settings, else in UTC."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        name = getattr(request.user, "time_zone", "") or "UTC"
+        try:
+            zone = zoneinfo.ZoneInfo(name)
+        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+            name, zone = "UTC", zoneinfo.ZoneInfo("UTC")
+        request.time_zone_name = name  # type: ignore[attr-defined]
+        with timezone.override(zone):
+            return self.get_response(request)
