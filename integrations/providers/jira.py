@@ -25,7 +25,7 @@ from integrations.vendor import address, clip, facts, failure, heading, line, we
 
 #: https://support.atlassian.com/jira-cloud-administration/docs/configure-a-field/ (summary);
 #: text fields take 32,767 characters, markup included.
-SUMMARY, TEXT, VALUE, FACTS, LINKS, LINK = 255, 20_000, 500, 20, 10, 2000
+SUMMARY, TEXT, VALUE, FACTS, LINKS, LINK = 255, 12_000, 300, 20, 10, 2000
 #: Key of the comment property that tells our own comments from each other.
 COMMENT_PROPERTY = "holdfast.announcement"
 ISSUE_PROPERTY = "holdfast.incident"

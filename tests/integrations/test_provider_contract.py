@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from incidents.intake.signal import FAMILIES, Signal
+from integrations import http
 from integrations.contract import (
     Announcement,
     Example,
@@ -25,6 +27,7 @@ from integrations.contract import (
 )
 from integrations.masking import mask
 from integrations.shelf import UnknownProvider, provider, providers
+from tests.integrations.local import raw_server, reply, server
 from tests.integrations.vendors import VENDORS
 from tests.integrations.wire import HOSTILE, answered, converse, told
 from tests.processes import ROOT
@@ -400,3 +403,49 @@ def test_secrets_are_masked_wherever_a_request_is_shown(one: Provider, kind: str
             secrets,
         )
         assert not [secret for secret in secrets if secret in json.dumps(shown, ensure_ascii=False)]
+
+
+# --- over a real wire ----------------------------------------------------------------------------------
+
+
+def over_the_wire(one: Provider, base: str) -> SendError:
+    """The error of an opening announcement to a vendor whose every address is `base`."""
+    filled = settings_of(one)
+    filled |= {item.name: base for item in one.fields if item.kind == "url"}
+    kind = "opened" if "opened" in one.carries else min(one.carries)
+    with pytest.raises(SendError) as caught:
+        http.run(one.compose(told(kind), filled, None), secrets=one.secrets(filled))
+    assert not [s for s in one.secrets(filled) if s in f"{caught.value} {caught.value.transcript}"]
+    return caught.value
+
+
+@outbound
+@pytest.mark.parametrize(
+    ("status", "retryable"), [(400, False), (401, False), (404, False), (429, True), (500, True), (503, True)]
+)
+def test_a_vendors_answers_are_understood_over_the_wire(
+    one: Provider, status: int, retryable: bool, settings: Settings
+) -> None:
+    settings.HOLDFAST_EGRESS_ALLOW = ["127.0.0.0/8"]
+    with server(reply(status, b'{"error": "no"}', Retry_After="9")) as (base, seen):
+        error = over_the_wire(one, base)
+    assert (error.retryable, error.retry_after) == (retryable, 9)
+    assert len(seen) == 1
+    assert error.transcript[0][1]["status"] == status
+
+
+@outbound
+def test_a_vendor_that_hangs_up_is_tried_again(one: Provider, settings: Settings) -> None:
+    settings.HOLDFAST_EGRESS_ALLOW = ["127.0.0.0/8"]
+    with raw_server(lambda connection: None) as base:
+        assert over_the_wire(one, base).retryable
+
+
+@outbound
+def test_a_vendor_at_a_private_address_needs_permission(one: Provider, settings: Settings) -> None:
+    settings.HOLDFAST_EGRESS_ALLOW = []
+    with server(reply()) as (base, seen):
+        error = over_the_wire(one, base)
+    assert not error.retryable
+    assert "HOLDFAST_EGRESS_ALLOW" in str(error)
+    assert seen == []
