@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.processes import ROOT, Process
-from tests.services import Alertmanager, Postgres, Prometheus, Redis, wait_until
+from tests.services import Alertmanager, Postgres, Prometheus, Redis, manage, wait_until
 
 pytestmark = pytest.mark.once
 
@@ -102,6 +102,15 @@ def test_a_process_that_ends_early_says_what_it_printed() -> None:
         pytest.raises(AssertionError, match="no such port"),
     ):
         process.wait_line("ready")
+
+
+def test_another_installation_sees_nothing_of_this_test_run(tmp_path: Path) -> None:
+    shown = manage(tmp_path, "settings", env={"HOLDFAST_LOGIN_ATTEMPTS": "3"})
+
+    assert str(tmp_path) in shown
+    assert os.environ["HOLDFAST_TEST_FOLDER"] not in shown
+    with pytest.raises(AssertionError, match="HOLDFAST_LOGIN_ATTEMPTS"):
+        manage(tmp_path, "settings", env={"HOLDFAST_LOGIN_ATTEMPTS": "many"})
 
 
 def test_waiting_in_vain_names_what_was_awaited() -> None:
