@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from incidents.charts import PRINT, Row, Threshold, bar_chart, histogram_pair
+from incidents.charts import PRINT, Level, Row, Threshold, bar_chart, histogram_pair
 from playbooks.contract import Action, Done, Exhibit, Param, StepContext
 from playbooks.diagnostics.inputs import (
     CURRENT,
@@ -112,15 +113,14 @@ class DiagnoseDrift(Action):
     ) -> list[dict[str, Any]]:
         from playbooks.diagnostics import drift
         from playbooks.diagnostics.columns import labels
+        from playbooks.diagnostics.dataset import DataProblem
 
         column = data.get("segment_column")
         if not column:
             return []
         for window, frame in (("reference", reference), ("current", current)):
             if column not in frame:
-                raise drift.DataProblem(
-                    f"The {window} window has no column {column}: correct segment_column."
-                )
+                raise DataProblem(f"The {window} window has no column {column}: correct segment_column.")
         before, after = labels(reference[column]), labels(current[column])
         names = [item.name for item in report.tested if item.name != column]
         found = []
@@ -144,7 +144,7 @@ class DiagnoseDrift(Action):
 
     def _bars(self, report: DriftReport) -> Exhibit:
         shown = [item for item in report.tested if item.psi is not None][:MAX_BARS]
-        levels = {"warn": "warn", "crit": "crit", "suppressed": "muted"}
+        levels: dict[str, Level] = {"warn": "warn", "crit": "crit", "suppressed": "muted"}
         limits = report.thresholds
         floor = max(item.psi_floor or 0.0 for item in shown)
         lines = [
@@ -158,7 +158,7 @@ class DiagnoseDrift(Action):
             [
                 Row(item.name, item.psi, level=levels.get(item.level, "none"), note=item.reason)
                 for item in shown
-            ],  # type: ignore[arg-type]
+            ],
             axis="population stability index (no unit)",
             thresholds=lines,
             desc=report.summary,
@@ -178,11 +178,7 @@ class DiagnoseDrift(Action):
         if top.kind == "numeric":
             edges, base, now = drift.quantile_counts(numbers(reference[top.name]), numbers(current[top.name]))
             texts = [f"{edge:.4g}" for edge in edges]
-            bins = (
-                [f"≤ {texts[0]}", *[f"{low}–{high}" for low, high in zip(texts, texts[1:], strict=False)]]
-                if texts
-                else []
-            )
+            bins = [f"≤ {texts[0]}", *(f"{low}–{high}" for low, high in pairwise(texts))] if texts else []
             bins.append(f"> {texts[-1]}" if texts else "all")
         else:
             bins, base, now = drift.category_counts(reference[top.name], current[top.name])

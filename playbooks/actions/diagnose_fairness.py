@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from incidents.charts import PRINT, Row, Threshold, interval_chart
+from incidents.charts import PRINT, Level, Row, Threshold, interval_chart
 from playbooks.contract import Action, Done, Exhibit, Param, StepContext
 from playbooks.diagnostics.inputs import CURRENT, StepData, explained, figures, manifest, plot, require
 
@@ -120,6 +120,7 @@ class DiagnoseFairness(Action):
             if item.ratio is None:
                 continue
             low, high = item.ratio_interval or (None, None)
+            level: Level
             if item.status != "judged":
                 level = "muted"
             elif (
@@ -130,7 +131,7 @@ class DiagnoseFairness(Action):
                 level = "crit" if item.ratio < limits.ratio_crit else "warn"
             else:
                 level = "none"
-            rows.append(Row(item.group, item.ratio, low, high, level, f"n = {item.n:,}"))  # type: ignore[arg-type]
+            rows.append(Row(item.group, item.ratio, low, high, level, f"n = {item.n:,}"))
         svg = interval_chart(
             f"Selection rate against {report.reference_group}",
             rows,

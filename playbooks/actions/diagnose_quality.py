@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from incidents.charts import PRINT, Row, bar_chart
 from playbooks.contract import Action, Done, Exhibit, Param, StepContext
+from playbooks.diagnostics.dataset import DataProblem
 from playbooks.diagnostics.inputs import CURRENT, REFERENCE, StepData, explained, figures, manifest, plot
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ class DiagnoseQuality(Action):
             reference, current = data.pair(allow_no_rows=True)
             ranges = data.get("ranges", {})
             if not isinstance(ranges, dict):
-                raise quality.DataProblem(
-                    "ranges must be a map {column: [low, high]}: correct it on the step."
-                )
+                raise DataProblem("ranges must be a map {column: [low, high]}: correct it on the step.")
             report = quality.check(
                 reference.frame,
                 current.frame,
