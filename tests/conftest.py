@@ -17,7 +17,7 @@ CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 REAL = Path(__file__).parent / "real"
 
 #: How `tests/contracts.py` begins the reason of a skip when the vendors' contracts are not there.
-CONTRACTS = ("vendor contracts", "contracts:")
+CONTRACTS = "contracts:"
 
 _calm = [hypothesis.HealthCheck.too_slow]  # says how busy the machine is, not whether the code is right
 hypothesis.settings.register_profile("local", deadline=None, suppress_health_check=_calm)

@@ -60,7 +60,7 @@ def test_contract_tests_left_out_are_told_in_one_line(tmp_path: Path) -> None:
     source = (
         "@pytest.mark.parametrize('name', 'abc')\n"
         "def test_contract(name):\n"
-        "    pytest.skip('vendor contracts are not beside this repository')\n"
+        "    pytest.skip('contracts: ../shared/contracts is not there')\n"
     )
 
     assert "3 contract tests were left out" in run(tmp_path, source)
