@@ -29,6 +29,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from integrations.inbox import counters as inbound
+
 disable_created_metrics()
 requests_registry = CollectorRegistry()
 REQUESTS = Counter(
@@ -44,6 +46,8 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
     registry=requests_registry,
 )
+for collector in inbound.COLLECTORS:
+    requests_registry.register(collector)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 

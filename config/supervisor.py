@@ -36,6 +36,8 @@ class Supervisor:
         self.asked_to_stop = threading.Event()
         self.server: subprocess.Popen[bytes] | None = None
         self._announced = False
+        # nobody writes: the reading end, which the server inherits, ends when this process is gone
+        self._life, self._alive = os.pipe()
 
     def run(self) -> int:
         """Serve until asked to stop. Returns the exit code: 0 after an orderly stop, 1 when the very first
@@ -44,7 +46,13 @@ class Supervisor:
         while not self.asked_to_stop.is_set():
             started = time.monotonic()
             # own session: Ctrl-C reaches this process only, which passes it on in order
-            self.server = subprocess.Popen(self.command, cwd=self.cwd, start_new_session=True)  # noqa: S603  ours
+            self.server = subprocess.Popen(  # noqa: S603  our own command
+                self.command,
+                cwd=self.cwd,
+                start_new_session=True,
+                pass_fds=[self._life],
+                env={**os.environ, "HOLDFAST_SUPERVISOR_LIFE": str(self._life)},
+            )
             self._watch(self.server)
             if self.asked_to_stop.is_set():
                 break
@@ -113,7 +121,6 @@ def main(orders: dict[str, Any]) -> int:
     supervisor = Supervisor(**orders)
     signal.signal(signal.SIGINT, supervisor.stop)
     signal.signal(signal.SIGTERM, supervisor.stop)
-    os.environ["HOLDFAST_SUPERVISOR"] = str(os.getpid())
     return supervisor.run()
 
 

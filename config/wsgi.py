@@ -7,9 +7,9 @@ here because the server imports this module after its fork, and stops when the p
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
-import time
 from multiprocessing import util
 
 from django.conf import settings
@@ -22,9 +22,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 def build() -> object:
     """Django, the inbound path in front of it, measuring around both, and trusted proxies outermost."""
     django = get_wsgi_application()
-    from integrations.inbox.receive import predispatch
-
     from config.observability import measured
+    from integrations.inbox.receive import predispatch
 
     application = measured(predispatch(django))
     if settings.HOLDFAST_TRUSTED_PROXIES:
@@ -44,28 +43,27 @@ def host_worker() -> None:
     util.Finalize(None, worker.stop, exitpriority=100)
 
 
-def end_with(supervisor: int) -> None:
-    """Stop in order when the supervisor or the server's main process is killed: nobody else would stop us."""
+def end_with(supervisor_life: int) -> None:
+    """Stop in order when the supervisor or the server's main process is killed: nobody else would stop us.
+
+    `supervisor_life` is the reading end of a pipe that ends with the supervisor.
+    """
     server = os.getppid()
 
     def watch() -> None:
-        while True:
-            time.sleep(1)
-            if os.getppid() != server:
-                os.kill(os.getpid(), signal.SIGTERM)
-                return
-            try:
-                os.kill(supervisor, 0)
-            except ProcessLookupError:
+        while os.getppid() == server:
+            ended, _, _ = select.select([supervisor_life], [], [], 1)
+            if ended:
                 os.kill(server, signal.SIGTERM)
                 return
+        os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 application = build()
-if os.environ.get("HOLDFAST_SUPERVISOR"):
-    end_with(int(os.environ["HOLDFAST_SUPERVISOR"]))
+if os.environ.get("HOLDFAST_SUPERVISOR_LIFE"):
+    end_with(int(os.environ["HOLDFAST_SUPERVISOR_LIFE"]))
 if os.environ.pop("HOLDFAST_EMBEDDED_WORKER", ""):
     host_worker()
 # The server copies the environment into every request; secrets were read and have no business there.
