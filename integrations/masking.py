@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,20 +24,23 @@ _QUERY = re.compile(
 def mask(shown: Any, secrets: Sequence[str] = ()) -> Any:
     """The same text, mapping or list with every secret replaced, at any depth.
 
-    Hidden are the given values, also in their URL-encoded form, text under a name that tells a
+    Hidden are the given values, also as addresses and JSON write them, text under a name that tells a
     credential (Authorization, Cookie, token, api_key …), and passwords inside addresses.
     """
-    forms = sorted(
-        {f for s in secrets if s for f in (s, quote(s), quote(s, safe=""), quote_plus(s))},
-        key=len,
-        reverse=True,
-    )
-    return _masked(shown, forms)
+    forms = {form for secret in secrets if secret for form in _forms(secret)}
+    return _masked(shown, sorted(forms, key=len, reverse=True))
 
 
 def shown_url(url: str, secrets: Sequence[str] = ()) -> str:
     """An address as it may be shown: without password, without keys in the query."""
     return str(mask(_QUERY.sub(rf"\1{MASK}", url), secrets))
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    in_json = (json.dumps(secret), json.dumps(secret, ensure_ascii=False))
+    slashed = tuple(form[1:-1].replace("/", "\\/") for form in in_json)
+    in_address = (quote(secret), quote(secret, safe=""), quote_plus(secret))
+    return (secret, *in_address, *(form[1:-1] for form in in_json), *slashed)
 
 
 def _masked(shown: Any, forms: Sequence[str]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ Handle = Callable[[BaseHTTPRequestHandler], None]
 
 
 @contextmanager
-def server(handle: Handle) -> Iterator[tuple[str, Seen]]:
+def server(handle: Handle, *, tls: ssl.SSLContext | None = None) -> Iterator[tuple[str, Seen]]:
     """A real server on this machine; `handle` answers, what was asked is remembered."""
     seen: Seen = []
 
@@ -33,6 +34,8 @@ def server(handle: Handle) -> Iterator[tuple[str, Seen]]:
 
     made = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     made.daemon_threads = True
+    if tls:
+        made.socket = tls.wrap_socket(made.socket, server_side=True)
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

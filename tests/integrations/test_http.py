@@ -6,17 +6,24 @@ import gzip
 import json
 import logging
 import socket
+import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pytest_django.fixtures import Settings
 
 from integrations import http
 from integrations.contract import Conversation, Request, Response, SendError, Sent
-from integrations.egress import refusal
+from integrations.http.egress import refusal
 from integrations.masking import mask, shown_url
 from tests.integrations.local import raw_server, redirect, reply, server
 from tests.processes import free_port
@@ -209,10 +216,23 @@ def test_an_unreadable_allow_list_is_named(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "gopher://127.0.0.1/", "ftp://h/", "/path", "", "http://"]
+    "url",
+    [
+        *("file:///etc/passwd", "gopher://127.0.0.1/", "ftp://h/", "/path", "", "http://", "http://[::1"),
+        *("http://h:port/", "http://h:99999/", "http://h:0/", "http://[1.2.3.4]/", "http://exa mple/"),
+    ],
 )
 def test_what_is_not_a_web_address_is_refused(url: str) -> None:
     assert not refused(Request("GET", url)).retryable
+
+
+@pytest.mark.parametrize("header", ["Bearer xoxb-…", "two\nlines", "\ud800"])
+def test_a_header_that_cannot_be_written_is_refused_without_showing_it(header: str) -> None:
+    with server(reply()) as (base, seen):
+        error = refused(Request("GET", base, {"Authorization": header}))
+    assert not error.retryable
+    assert header not in str(error)
+    assert seen == []
 
 
 def test_proxies_of_the_environment_are_ignored_unless_settings_say_so(
@@ -391,11 +411,71 @@ def test_nobody_listening_and_no_such_name_can_be_tried_again(monkeypatch: pytes
     assert str(error) == "Could not reach nowhere.example.org: the name does not resolve."
 
 
-def test_tls_is_still_verified_against_the_name() -> None:
+def test_plain_text_where_tls_is_expected_is_refused() -> None:
     with server(reply()) as (base, seen):
         error = refused(Request("GET", base.replace("http:", "https:"), timeout=3))
     assert "TLS" in str(error)
     assert seen == []
+
+
+def test_tls_is_verified_against_the_name_although_the_address_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    settings.HOLDFAST_CA_BUNDLE, tls = identity("jira.example.org", tmp_path)
+    resolving(monkeypatch, ["127.0.0.1"])
+    with server(reply(200, b'"hello"'), tls=tls) as (base, seen):
+        port = base.rpartition(":")[2]
+        assert http.send(Request("GET", f"https://jira.example.org:{port}/")).json == "hello"
+        assert "TLS" in str(refused(Request("GET", f"https://evil.example.org:{port}/")))
+    assert len(seen) == 1
+
+
+def test_a_dripping_server_behind_tls_does_not_outlive_the_deadline_either(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
+) -> None:
+    settings.HOLDFAST_CA_BUNDLE, tls = identity("jira.example.org", tmp_path)
+    resolving(monkeypatch, ["127.0.0.1"])
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        with suppress(OSError):
+            for _ in range(100):
+                handler.wfile.write(b"x")
+                time.sleep(0.05)
+
+    with server(drip, tls=tls) as (base, _):
+        started = time.monotonic()
+        error = refused(
+            Request("GET", base.replace("http://127.0.0.1", "https://jira.example.org"), timeout=0.5)
+        )
+    assert error.retryable
+    assert time.monotonic() - started < 2
+
+
+def identity(name: str, folder: Path) -> tuple[str, ssl.SSLContext]:
+    """A certificate for `name` that vouches for itself: the bundle to trust, and the server's side."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    form, unlocked = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, form, unlocked))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return str(folder / "cert.pem"), context
 
 
 def test_data_sets_are_fetched_up_to_their_limit() -> None:
@@ -455,6 +535,16 @@ def test_a_refusal_by_the_provider_carries_the_transcript_too() -> None:
     assert caught.value.transcript[0][1]["status"] == 401
 
 
+def test_a_vendor_that_repeats_our_credentials_does_not_bring_them_into_the_error() -> None:
+    def conversation(base: str) -> Conversation:
+        response = yield Request("GET", base)
+        raise SendError(f"refused: {response.text}", retryable=False)
+
+    with server(reply(400, b"unknown key s3cr3t")) as (base, _), pytest.raises(SendError) as caught:
+        http.run(conversation(base), secrets=["s3cr3t"])
+    assert str(caught.value) == "refused: unknown key •••"
+
+
 def test_the_log_names_the_host_and_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with server(reply()) as (base, _):
@@ -471,6 +561,7 @@ def test_the_log_names_the_host_and_no_secret(caplog: pytest.LogCaptureFixture) 
     "shown",
     [
         "token s3/cr=t here",
+        '{"token": "s3\\/cr=t"}',
         "https://h/?q=s3%2Fcr%3Dt",
         {"Authorization": "Bearer s3/cr=t", "nested": [{"x": ("s3/cr=t",)}]},
         {"s3/cr=t": "a name"},
@@ -480,7 +571,19 @@ def test_the_log_names_the_host_and_no_secret(caplog: pytest.LogCaptureFixture) 
 def test_a_secret_is_masked_in_every_form_and_depth(shown: Any) -> None:
     masked = json.dumps(mask(shown, ["s3/cr=t"]))
     assert "s3/cr=t" not in masked
+    assert "cr=t" not in masked
     assert "s3%2Fcr%3Dt" not in masked
+
+
+def test_a_secret_at_the_cut_of_a_transcript_leaves_no_half_behind() -> None:
+    def conversation(base: str) -> Conversation:
+        yield Request("GET", base)
+        return Sent()
+
+    text = b"x" * (http.KEPT_CHARACTERS - 4) + b"s3cr3t-and-long"
+    with server(reply(200, text)) as (base, _):
+        _, transcript = http.run(conversation(base), secrets=["s3cr3t-and-long"])
+    assert "s3cr" not in str(transcript)
 
 
 def test_credentials_are_masked_by_their_names_and_facts_are_not() -> None:
