@@ -6,6 +6,7 @@ The database itself is chosen in `tests/settings.py`.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 
@@ -76,16 +77,17 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    left_out = [
-        report
-        for report in terminalreporter.stats.get("skipped", [])
-        if _reason(report).startswith(CONTRACTS)
-    ]
-    if left_out:
+    """One line for each reason that left tests out; all that miss a vendor's contract are one reason."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    contracts = sum(count for reason, count in reasons.items() if reason.startswith(CONTRACTS))
+    if contracts:
         terminalreporter.write_line(
-            f"{len(left_out)} contract tests were left out: the vendors' contracts are not there "
+            f"{contracts} contract tests were left out: the vendors' contracts are not there "
             "(they are read from ../shared/contracts)."
         )
+    for reason, count in sorted(reasons.items()):
+        if not reason.startswith(CONTRACTS):
+            terminalreporter.write_line(f"{count} left out: {reason}")
 
 
 def pytest_report_header() -> str:

@@ -35,7 +35,7 @@ def run(folder: Path, source: str, **env: str) -> str:
 def test_a_skip_fails_in_ci_and_says_why(tmp_path: Path) -> None:
     source = "def test_left_out():\n    pytest.skip('no browser here')\n"
 
-    assert "1 skipped" in run(tmp_path, source)
+    assert "1 left out: no browser here" in run(tmp_path, source)
     in_ci = run(tmp_path, source, CI="true")
     assert "1 failed" in in_ci
     assert "Left out: no browser here" in in_ci
