@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +17,7 @@ Kind = Literal["numeric", "categorical", "time", "empty", "other"]
 #: A number with no more distinct values than this is a code (flag, grade, class), not a quantity.
 FEW_VALUES = 10
 MISSING = "(missing)"
+_ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)")
 
 
 def kind_of(*parts: pd.Series) -> Kind:
@@ -46,6 +48,8 @@ def _kind(part: pd.Series) -> Kind:
     if types.is_datetime64_any_dtype(part):
         return "time"
     inferred = types.infer_dtype(part, skipna=True)
+    if inferred == "string" and part.dropna().head(50).map(lambda text: bool(_ISO_TIME.match(text))).all():
+        return "time"  # CSV has no type for times
     if inferred in ("string", "boolean", "categorical", "mixed-integer", "bytes"):
         return "categorical"
     if inferred in ("decimal", "integer", "floating", "mixed-integer-float"):

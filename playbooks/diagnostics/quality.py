@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from playbooks.contract import Verdict
 from playbooks.diagnostics.columns import json_safe, kind_of, labels, numbers, storage_kind
 from playbooks.diagnostics.dataset import DataProblem
-from playbooks.diagnostics.proportions import two_proportions
+from playbooks.diagnostics.proportions import two_proportions, wilson
 from playbooks.diagnostics.units import same_shape, unit_change
 
 if TYPE_CHECKING:
@@ -308,7 +308,8 @@ def _nulls(name: str, reference: pd.Series, current: pd.Series, limits: Threshol
     before, after = int(reference.isna().sum()), int(current.isna().sum())
     rise = after / m - before / n
     test = two_proportions(after, m, before, n)
-    if rise <= 0 or test.p_value >= 0.01:
+    # Every column is tested: 0.001 keeps false alarms rare in wide tables.
+    if rise <= 0 or test.p_value >= 0.001:
         return None
     text = f"{name} is null in {after / m:.1%} of the rows, was {before / n:.1%}"
     if rise > limits.null_crit:
@@ -325,15 +326,22 @@ def _learned_range(
 
     if len(reference) < 1_000 or not len(current):
         return []
+    if len(np.unique(reference)) == len(reference) and np.all(reference == np.round(reference)):
+        return []  # whole numbers that never repeat are identifiers or counters, which grow
     # One interquartile range of air on both sides: the extremes of a sample are not its limits.
     low, high = float(reference.min()), float(reference.max())
     air = float(np.subtract(*np.percentile(reference, [75, 25])))
     share = float(np.mean((current < low - air) | (current > high + air)))
-    if share <= limits.rows_warn:
+    if not _exceeds(share, len(current), limits.rows_warn):
         return []
     level: Level = "crit" if share > limits.rows_crit else "warn"
     text = f"{name} leaves the range seen before ({low:g} to {high:g}) in {share:.2%} of the rows"
     return [Failure("range", name, level, text, share, limits.rows_warn, "of rows")]
+
+
+def _exceeds(share: float, n: int, limit: float) -> bool:
+    """Whether a share of n rows is above the limit by more than chance (95 % Wilson interval)."""
+    return wilson(round(share * n), n).low > limit
 
 
 def _categories(name: str, reference: pd.Series, current: pd.Series, limits: Thresholds) -> list[Failure]:
@@ -349,7 +357,7 @@ def _categories(name: str, reference: pd.Series, current: pd.Series, limits: Thr
         return failures
     unseen = ~after.isin(known)
     share = float(unseen.mean())
-    if share > limits.rows_warn:
+    if _exceeds(share, len(after), limits.rows_warn):
         names = ", ".join(f"{value:.40}" for value in after[unseen].value_counts().index[:3])
         level: Level = "crit" if share > limits.rows_crit else "warn"
         text = f"{name} has values never seen before in {share:.2%} of the rows ({names})"
@@ -475,4 +483,4 @@ def _summary(failures: Sequence[Failure], cause: str, n: int, verdict: Verdict) 
     critical = sum(item.level == "crit" for item in failures)
     head = f"{critical} critical and {len(failures) - critical} minor rules are broken in {n:,} rows"
     first = "; ".join(item.text for item in failures[:3])
-    return f"{head}; probable cause: {cause.replace('_', ' ')}. {first[0].upper()}{first[1:]}."
+    return f"{head}; probable cause: {cause.replace('_', ' ')}. Found: {first}."

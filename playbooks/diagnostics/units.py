@@ -39,7 +39,7 @@ def unit_change(reference: np.ndarray, current: np.ndarray) -> tuple[float, str]
         return None
     ratio = now / base
     power = round(math.log10(ratio))
-    candidates = {f"10^{power}": 10.0**power} if power else {}
+    candidates = {f"a factor of {10.0**power:g}": 10.0**power} if power else {}
     for text, factor in UNIT_FACTORS.items():
         candidates[text] = (
             factor if abs(math.log(ratio / factor)) < abs(math.log(ratio * factor)) else 1 / factor

@@ -108,6 +108,12 @@ def test_numbers_that_became_text_are_a_type_change():
     assert ("type", "amount", "crit") in found(checked(batch))
 
 
+def test_times_from_csv_and_from_parquet_are_one_type():
+    batch = payments(500, 2)
+    batch["at"] = batch["at"].astype(str)
+    assert checked(batch, time_column="at").failures == ()
+
+
 def test_nulls_in_a_required_column_are_critical_and_elsewhere_by_degree():
     batch = payments(2000, 2)
     batch.loc[::500, "amount"] = np.nan
