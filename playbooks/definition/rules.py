@@ -1,0 +1,261 @@
+"""The second half of the rules: what steps, actions and references say about each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from incidents.access import RIGHTS
+from playbooks import facts
+from playbooks.contract import Action
+from playbooks.expressions import ExpressionError, Reference, references, template_references
+
+from .model import END, Definition, StepDef
+from .reading import Reader
+
+Places = dict[tuple[str, ...], yaml.Node]
+
+#: what every step offers besides the outputs of its action
+COMMON = frozenset({"state", "verdict", "summary"})
+OF_KIND: dict[str, frozenset[str]] = {
+    "approve": frozenset({"approved", "by", "reason"}),
+    "gate": frozenset({"passed", "failed"}),
+    "decide": frozenset({"goto"}),
+    "wait": frozenset({"waited_seconds"}),
+}
+#: kind → keys that mean something there, beyond those that every kind has
+EVERYWHERE = {"id", "kind", "title", "when", "next", "branches", "on_error", "mark", "text"}
+KEYS: dict[str, set[str]] = {
+    "auto": {"action", "with", "timeout", "deadline", "retry", "verify", "undo", "risk", "approve", "needs_evidence"},
+    "approve": {"action", "with", "timeout", "deadline", "retry", "verify", "undo", "risk", "approve", "needs_evidence"},
+    "notify": {"action", "with", "timeout", "retry"},
+    "decide": set(),
+    "human": {"form", "roles", "deadline", "with"},
+    "gate": {"checks", "needs_evidence"},
+    "wait": {"for", "until", "every", "deadline"},
+}  # fmt: skip
+
+
+def judge(definition: Definition, actions: Mapping[str, Action], places: Places, reader: Reader) -> None:
+    """Note every problem that shows only when the whole playbook is seen."""
+    for step in definition.steps:
+        if step.kind in KEYS:
+            _keys(step, places, reader)
+            _of_kind(step, places, reader)
+            _action(step, actions, places, reader)
+    _references(definition, actions, places, reader)
+    _paths(definition, places, reader)
+
+
+def leads_to(definition: Definition, step: StepDef) -> dict[str, str]:
+    """Every target that the step can lead to, with the key that names it."""
+    targets = {branch.goto: f"branches/{at}" for at, branch in enumerate(step.branches)}
+    if not any(not branch.when for branch in step.branches) or step.when:
+        targets.setdefault(definition.after(step), "next")
+    if step.on_error.how == "goto":
+        targets.setdefault(step.on_error.goto, "on_error")
+    if step.on_error.how == "continue":
+        targets.setdefault(definition.after(step), "next")
+    if step.approve and step.approve.goto:
+        targets.setdefault(step.approve.goto, "approve")
+    return targets
+
+
+def effective_risk(step: StepDef, action: Action | None) -> str:
+    """The higher of the action's class and the step's own."""
+    return max(step.risk or "R0", action.risk if action else "R0")
+
+
+def _keys(step: StepDef, places: Places, reader: Reader) -> None:
+    allowed = EVERYWHERE | KEYS[step.kind]
+    for path, node in places.items():
+        if path[:2] == ("steps", step.id) and len(path) == 3 and path[2] in _ALL - allowed:
+            reader.note(
+                node,
+                f"Step {step.id}: “{path[2]}” means nothing in a step of kind {step.kind}; "
+                f"there: {', '.join(sorted(KEYS[step.kind])) or 'branches'}.",
+            )
+
+
+_ALL = EVERYWHERE.union(*KEYS.values())
+
+
+def _of_kind(step: StepDef, places: Places, reader: Reader) -> None:
+    here = places["steps", step.id]
+    if step.kind in ("auto",) and not step.action:
+        reader.note(here, f"Step {step.id} of kind {step.kind} needs “action”.")
+    if step.kind == "decide" and not step.branches:
+        reader.note(here, f"Step {step.id} decides, so it needs “branches”.")
+    if step.kind == "human" and not step.form:
+        reader.note(here, f"Step {step.id} asks a person, so it needs “form”, a list of fields.")
+    if step.kind == "gate" and not step.checks and not step.needs_evidence:
+        reader.note(here, f"Step {step.id} is a gate, so it needs “checks” (a list of when and title).")
+    if step.kind == "wait" and step.duration is None and not step.until:
+        reader.note(here, f"Step {step.id} waits, so it needs “for”, “until” or both.")
+    if step.kind == "wait" and step.every < 1:
+        reader.note(here, f"Step {step.id}: “every” must be at least 1s.")
+    for at, branch in enumerate(step.branches[:-1]):
+        if not branch.when:
+            reader.note(
+                places["steps", step.id, "branches", str(at)], "A branch without “when” must be the last one."
+            )
+
+
+def _action(step: StepDef, actions: Mapping[str, Action], places: Places, reader: Reader) -> None:
+    action = actions.get(step.action)
+    if step.action and action is None:
+        names = ", ".join(actions) or "none"
+        where = places.get(("steps", step.id, "action"), places["steps", step.id])
+        reader.note(where, f"Step {step.id}: there is no action {step.action!r}. There are: {names}.")
+        return
+    risk = effective_risk(step, action)
+    if step.approve is not None:
+        where = places.get(("steps", step.id, "approve"), places["steps", step.id])
+        holders = RIGHTS[f"approve.{max(risk, 'R1')}"]
+        for role in step.approve.roles:
+            if role not in holders:
+                reader.note(
+                    where,
+                    f"Step {step.id}: {role} may not approve {risk}; these may: {', '.join(sorted(holders))}.",
+                )
+    if action is None:
+        return
+    if action.changes_world:
+        if risk >= "R2" and step.approve is None:
+            reader.note(
+                places["steps", step.id],
+                f"Step {step.id} changes the world at risk {risk}; add “approve” (it may be {{}}).",
+            )
+        for verb in ("verify", "undo"):
+            if getattr(type(action), verb) is getattr(Action, verb):
+                reader.note(
+                    places["steps", step.id], f"The action {step.action} changes the world but has no {verb}()."
+                )
+    given = places.get(("steps", step.id, "with"), places["steps", step.id])
+    known = {param.name: param for param in action.params}
+    for name in step.params.keys() - known.keys():
+        reader.note(
+            given, f"Step {step.id}: {step.action} takes no {name!r}; it takes {', '.join(known) or 'nothing'}."
+        )
+    for param in action.params:
+        if param.name not in step.params:
+            if param.required and param.default is None:
+                reader.note(given, f"Step {step.id}: {step.action} needs {param.name!r} in “with”.")
+        elif trouble := wrong_value(param, step.params[param.name]):
+            reader.note(given, f"Step {step.id}: {trouble}")
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "text": str, "number": (int, float), "bool": bool, "list": list, "map": dict, "any": object,
+}  # fmt: skip
+
+
+def wrong_value(param: Any, value: Any, *, final: bool = False) -> str:
+    """What is wrong with a parameter's value, or "". Before substitution a `{{ path }}` passes."""
+    if not final and isinstance(value, str) and "{{" in value:
+        return ""
+    if value is None:
+        return f"{param.name!r} is empty." if param.required and param.default is None else ""
+    boolean = isinstance(value, bool) and param.kind == "number"
+    if boolean or not isinstance(value, _KINDS[param.kind]):
+        return f"{param.name!r} must be a {param.kind}, not {value!r:.80}."
+    if param.choices and value not in param.choices:
+        return f"{param.name!r} is {value!r:.80}; it must be one of {', '.join(param.choices)}."
+    return ""
+
+
+def _references(
+    definition: Definition, actions: Mapping[str, Action], places: Places, reader: Reader
+) -> None:
+    offers = {
+        step.id: _outputs(step, actions.get(step.action)) for step in definition.steps
+    }
+    spelled = {spelling: id for id in offers for spelling in (id, id.replace("-", "_"))}
+
+    def complain(node: yaml.Node, found: list[Reference]) -> None:
+        for reference in found:
+            if trouble := _unknown(reference, definition, offers, spelled):
+                reader.note(node, trouble)
+
+    for path, node in places.items():
+        if path[-1] in ("when", "until", "verify") and isinstance(node, yaml.ScalarNode):
+            found = references(node.value)
+            for reference in found:
+                if reference.root in ("verified", "outputs") and path[-1] != "verify":
+                    reader.note(node, f"“{reference.root}” is known only in “verify”; write steps[\"ID\"].name.")
+            complain(node, [f for f in found if f.root not in ("verified", "outputs")])
+    for step in definition.steps:
+        for key, value in (("with", dict(step.params)), ("text", step.text)):
+            node = places.get(("steps", step.id, key))
+            if node is not None:
+                try:
+                    complain(node, template_references(value))
+                except ExpressionError as error:
+                    reader.note(node, f"Step {step.id}: {error}")
+
+
+def _outputs(step: StepDef, action: Action | None) -> frozenset[str]:
+    own = frozenset(action.outputs) if action else frozenset()
+    fields = frozenset(field.name for field in step.form)
+    return COMMON | OF_KIND.get(step.kind, frozenset()) | own | fields
+
+
+def _unknown(
+    reference: Reference, definition: Definition, offers: Mapping[str, frozenset[str]], spelled: Mapping[str, str]
+) -> str:
+    first = reference.path[0] if reference.path else ""
+    match reference.root:
+        case "steps" if first:
+            if first not in spelled:
+                return f"There is no step {first!r}; there are {', '.join(offers)}."
+            name = reference.path[1] if len(reference.path) > 1 else ""
+            if name and name not in offers[spelled[first]]:
+                return f"Step {spelled[first]} has no output {name!r}; it has {', '.join(sorted(offers[spelled[first]]))}."
+        case "inputs" if first and first not in {field.name for field in definition.inputs}:
+            declared = ", ".join(field.name for field in definition.inputs) or "none"
+            return f"There is no input {first!r}; declared inputs: {declared}."
+        case "incident" | "system" | "run" if first:
+            known = facts.NAMES[reference.root]
+            if first not in known:
+                return f"{reference.root} has no {first!r}; it has {', '.join(sorted(known))}."
+    return ""
+
+
+def _paths(definition: Definition, places: Places, reader: Reader) -> None:
+    """Targets exist, every step can be reached, and a way back passes a wait or a person."""
+    edges: dict[str, set[str]] = {}
+    for step in definition.steps:
+        edges[step.id] = set()
+        for target, key in leads_to(definition, step).items():
+            if target != END and not definition.knows(target):
+                where = places.get(("steps", step.id, *key.split("/")), places["steps", step.id])
+                reader.note(where, f"Step {step.id} leads to {target!r}, which does not exist (or write “end”).")
+            elif target != END:
+                edges[step.id].add(target)
+    if not definition.steps:
+        return
+    reached: set[str] = set()
+    ahead = [definition.steps[0].id]
+    while ahead:
+        if (id := ahead.pop()) not in reached:
+            reached.add(id)
+            ahead.extend(edges[id])
+    for step in definition.steps:
+        if step.id not in reached:
+            reader.note(places["steps", step.id], f"Step {step.id} can never be reached.")
+    for id in _restless_cycle(definition, edges):
+        reader.note(
+            places["steps", id], f"Step {id} is on a way back that never waits; put a wait step on it."
+        )
+
+
+def _restless_cycle(definition: Definition, edges: Mapping[str, set[str]]) -> list[str]:
+    """Steps on a cycle without a step of kind wait. A wait that `when` can skip does not count."""
+    calm = {step.id for step in definition.steps if step.kind == "wait" and not step.when}
+    left = {id: targets - calm for id, targets in edges.items() if id not in calm}
+    while leaves := [id for id, targets in left.items() if not targets & left.keys()]:
+        for id in leaves:
+            del left[id]
+    return [step.id for step in definition.steps if step.id in left][:1]
