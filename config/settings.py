@@ -82,6 +82,12 @@ HOLDFAST_TRUSTED_PROXIES = env.words(
 HOLDFAST_EGRESS_ALLOW = env.networks(
     "HOLDFAST_EGRESS_ALLOW", help="private networks that outgoing requests may reach; public ones always may"
 )
+HOLDFAST_EGRESS_PROXY = env.flag(
+    "HOLDFAST_EGRESS_PROXY", False, help="send outgoing requests through HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
+)
+HOLDFAST_CA_BUNDLE = env.text(
+    "HOLDFAST_CA_BUNDLE", help="PEM file of the authorities that outgoing TLS trusts, instead of the public ones"
+)
 HOLDFAST_INBOUND_MAX_BYTES = env.number(
     "HOLDFAST_INBOUND_MAX_BYTES", 4 * 1024 * 1024, low=1024, help="largest inbound message, in bytes"
 )

@@ -33,7 +33,7 @@ PLATFORM = ip_network("168.63.129.16/32")
 
 def allowed_networks() -> list[Network]:
     """`HOLDFAST_EGRESS_ALLOW` as it is now: CIDRs, as a list or separated by commas."""
-    value = getattr(settings, "HOLDFAST_EGRESS_ALLOW", ())
+    value = settings.HOLDFAST_EGRESS_ALLOW
     entries = value.split(",") if isinstance(value, str) else value
     networks: list[Network] = []
     for entry in entries:

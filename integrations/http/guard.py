@@ -149,7 +149,7 @@ def guarded_session() -> requests.Session:
     """
     session = requests.Session()
     session.trust_env = False
-    session.verify = getattr(settings, "HOLDFAST_CA_BUNDLE", "") or True
+    session.verify = settings.HOLDFAST_CA_BUNDLE or True
     for scheme in ("http://", "https://"):
         session.mount(scheme, _Guarded(max_retries=0))
     return session
@@ -161,7 +161,7 @@ def proxies_for(url: str) -> dict[str, str]:
     Behind a proxy the proxy opens the connection: what resolves here is checked here, the rest is
     the proxy's to refuse.
     """
-    if not getattr(settings, "HOLDFAST_EGRESS_PROXY", False):
+    if not settings.HOLDFAST_EGRESS_PROXY:
         return {}
     proxies: dict[str, str] = get_environ_proxies(url)
     host = urlsplit(url).hostname or ""

@@ -89,6 +89,13 @@ class Jira(Provider):
     def secrets(self, settings: Mapping[str, Any]) -> list[str]:
         return [*super().secrets(settings), _credentials(settings)]
 
+    def check(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        try:
+            _priorities(settings)
+        except SendError as error:
+            return {"priorities": str(error)}
+        return {}
+
     def compose(
         self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
     ) -> Conversation:

@@ -153,6 +153,8 @@ def test_priorities_follow_the_severity_if_somebody_says_how(written: Any) -> No
 
 
 def test_priorities_that_are_not_json_are_named() -> None:
+    assert "JSON object" in JIRA.check({**SETTINGS, "priorities": "high"})["priorities"]
+    assert JIRA.check(SETTINGS) == {}
     with pytest.raises(SendError, match="JSON object"):
         tell(Jira(), settings={**SETTINGS, "priorities": "high"})
 

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +21,7 @@ from integrations.contract import (
     Inbound,
     Provider,
     Refusal,
+    Reply,
     Response,
     SendError,
     Sent,
@@ -120,6 +122,15 @@ def test_what_sounds_like_a_credential_is_marked_secret(one: Provider) -> None:
     assert one.secrets({}) is not None
 
 
+@every
+def test_settings_are_checked_by_the_names_of_their_fields(one: Provider) -> None:
+    names = {item.name for item in one.fields}
+    for settings in ({}, settings_of(one), dict.fromkeys(names, "x"), dict.fromkeys(names, "")):
+        wrong = one.check(settings)
+        assert set(wrong) <= names
+        assert all(wrong.values())
+
+
 # --- inbound -------------------------------------------------------------------------------------------
 
 
@@ -206,7 +217,10 @@ def tolerates(one: Provider, message: Inbound, settings: Mapping[str, Any]) -> N
         items, refusal = 0, error
     assert items >= 0
     assert refusal is None or (str(refusal) and 400 <= refusal.status < 500)
-    assert isinstance(one.delivery_key(message), str)
+    if refusal is None:
+        assert isinstance(one.delivery_key(message), str)
+    asked = message if refusal is None and not items else replace(message, method="GET")
+    assert isinstance(one.handshake(asked, settings), Reply | None)
     reason: Exception | None = None
     try:
         signals = one.parse(message, settings)
