@@ -54,6 +54,15 @@ class Refusal(Exception):
         self.status = status
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The immediate answer to a vendor's handshake (a challenge, an address check); nothing is stored."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 class Unreadable(Exception):
     """A stored message cannot be translated: it is set aside with this reason, replayable."""
 
@@ -167,6 +176,12 @@ class Provider:
     #: announcement kinds this provider can carry; others are not queued for it
     carries: ClassVar[frozenset[str]] = frozenset()
     rate: ClassVar[tuple[int, float] | None] = None  #: (requests, seconds) per connection
+    #: the answer to a sender over its own quota; 503 for senders that give up on 429
+    quota_status: ClassVar[int] = 429
+
+    def check(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with settings beyond their kind, by field name; empty when they can be used."""
+        return {}
 
     # --- inbound -------------------------------------------------------------------------------
     def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
@@ -175,6 +190,13 @@ class Provider:
         Returns the number of items the message carries; raises Refusal (400/401/415/422).
         """
         raise Refusal(f"{self.title} does not receive messages; check the address.", 404)
+
+    def handshake(self, inbound: Inbound, settings: Mapping[str, Any]) -> Reply | None:
+        """The answer to a vendor's check of the address, or None.
+
+        Asked for GET, HEAD and OPTIONS requests, and for a POST that `admit` counted as 0 items.
+        """
+        return None
 
     def delivery_key(self, inbound: Inbound) -> str:
         """The vendor's id of this very delivery, for deduplication of retries; empty if none."""

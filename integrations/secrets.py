@@ -37,6 +37,10 @@ def unseal(text: str) -> Any:
 class EncryptedJSONField(models.TextField):
     """A dict kept as ciphertext. To rotate, put the new key first and save the rows again."""
 
+    # how the type checker's plugin is told what the attribute holds
+    _pyi_private_get_type: Any
+    _pyi_private_set_type: Any
+
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return None if value is None else unseal(value)
 
