@@ -20,7 +20,7 @@ help:  ## Show this list.
 run: installed  ## Install, migrate, load the demo once and serve. PORT=8000 DATA=./var DEMO=1
 	@exec $(PY) manage.py up --port $(PORT) --data "$(DATA)" $(if $(filter 0 no false,$(DEMO)),--no-demo,--demo)
 
-# Everything on SQLite, then what depends on the database again on PostgreSQL. A failure of the first run
+# Everything on SQLite, then all that reaches the database again on PostgreSQL. A failure of the first run
 # does not hide the second; the last two lines are the summary lines of both, as pytest wrote them.
 test: installed-dev  ## Run the tests on SQLite and on PostgreSQL. PYTEST="-q -n 2"
 	@mkdir -p $(LOGS); status=0; \

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from django.test import TransactionTestCase
 
 DATABASE = os.environ.get("HOLDFAST_TEST_DATABASE") or "sqlite"
 CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
@@ -35,12 +36,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.is_relative_to(REAL):
             item.add_marker("once")
             item.add_marker(pytest.mark.xdist_group("real"))
-    other = {"sqlite": ("postgresql_only",), "postgresql": ("sqlite_only", "once")}[DATABASE]
-    left_out = [item for item in items if any(item.get_closest_marker(mark) for mark in other)]
+    left_out = {item for item in items if not _belongs_here(item)}
     if left_out:
-        config.hook.pytest_deselected(items=left_out)
+        config.hook.pytest_deselected(items=list(left_out))
     items[:] = sorted(
         (item for item in items if item not in left_out), key=lambda item: not item.path.is_relative_to(REAL)
+    )
+
+
+def _belongs_here(item: pytest.Item) -> bool:
+    if DATABASE == "sqlite":
+        return item.get_closest_marker("postgresql_only") is None
+    # The second run repeats what reaches the database; pytest-django refuses it to every other test.
+    if item.get_closest_marker("sqlite_only") or item.get_closest_marker("once"):
+        return False
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return bool(
+        item.get_closest_marker("django_db")
+        or item.get_closest_marker("postgresql_only")
+        or fixtures & {"db", "transactional_db", "live_server"}
+        or (isinstance(item, pytest.Function) and issubclass(item.cls or object, TransactionTestCase))
     )
 
 

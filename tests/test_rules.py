@@ -70,12 +70,14 @@ def test_contract_tests_left_out_are_told_in_one_line(tmp_path: Path) -> None:
 def test_each_database_runs_what_belongs_to_it(tmp_path: Path) -> None:
     source = "".join(
         f"@pytest.mark.{mark}\ndef test_{mark}():\n    pass\n\n"
-        for mark in ("once", "sqlite_only", "postgresql_only", "timeout(5)")
-    ).replace("test_timeout(5)", "test_both")
+        for mark in ("once", "sqlite_only", "postgresql_only", "django_db")
+    )
+    source += "def test_on_paper():\n    pass\n"
 
     on_sqlite = run(tmp_path, source)
-    assert "3 passed, 1 deselected" in on_sqlite
+    assert "4 passed, 1 deselected" in on_sqlite
     assert "::test_postgresql_only" not in on_sqlite
     on_postgresql = run(tmp_path, source, HOLDFAST_TEST_DATABASE="postgresql")
-    assert "2 passed, 2 deselected" in on_postgresql
+    assert "2 passed, 3 deselected" in on_postgresql
     assert "::test_postgresql_only" in on_postgresql
+    assert "::test_django_db" in on_postgresql
