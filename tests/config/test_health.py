@@ -101,7 +101,7 @@ def test_an_event_nobody_was_told_of_makes_it_not_ready() -> None:
 
 
 def test_a_broker_that_is_away_is_named(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from kombu import Connection as Broker
+    from kombu.connection import Connection as Broker
 
     settings.EMBEDDED = False
     monkeypatch.setattr(health, "_broker_connection", lambda: Broker("redis://:hunter2@127.0.0.1:1/0"))

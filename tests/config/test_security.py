@@ -48,7 +48,12 @@ def test_a_nonce_that_a_page_uses_stands_in_the_policy() -> None:
     def page(request: HttpRequest) -> HttpResponse:
         return HttpResponse(str(nonce(request)["CSP_NONCE"]))
 
-    policies = [CSPMiddleware(page)(RequestFactory().get("/"))["Content-Security-Policy"] for _ in range(2)]
+    def policy() -> str:
+        answer = CSPMiddleware(page)(RequestFactory().get("/"))
+        assert isinstance(answer, HttpResponse)
+        return answer["Content-Security-Policy"]
+
+    policies = [policy(), policy()]
     found = [set(re.findall(r"'nonce-([^']+)'", policy)) for policy in policies]
     assert len(found[0]) == 1
     assert found[0] != found[1]

@@ -70,11 +70,20 @@ def test_a_storm_of_wakes_for_one_row_becomes_few_messages() -> None:
 
 def test_a_hanging_broker_does_not_hold_up_who_wakes() -> None:
     hanging = threading.Event()
-    waker = Waker(lambda kind, id: hanging.wait(10) and None)
+
+    def hang(kind: str, id: int | None) -> None:
+        hanging.wait(10)
+
+    def storm() -> None:
+        for number in range(100):
+            waker("run", number)
+
+    waker = Waker(hang)
     waker("run", 1)
-    done = threading.Event()
-    threading.Thread(target=lambda: [waker("run", n) for n in range(100)] and done.set()).start()
-    assert done.wait(1)
+    busy = threading.Thread(target=storm)
+    busy.start()
+    busy.join(1)
+    assert not busy.is_alive()
     hanging.set()
 
 
@@ -98,7 +107,12 @@ def test_with_the_broker_down_the_worker_of_this_process_takes_the_work() -> Non
     def refuse(kind: str, id: int | None) -> None:
         raise ConnectionError("refused")
 
-    waker = Waker(refuse, lambda item, broker_down: broker_down and (taken.append(item) or True))
+    def take(item: Item, broker_down: bool) -> bool:
+        if broker_down:
+            taken.append(item)
+        return broker_down
+
+    waker = Waker(refuse, take)
     waker("run", 7)
     wait_until(lambda: taken, what="the work is taken")
     assert (taken, waker.dropped) == ([("run", 7)], 0)

@@ -17,7 +17,7 @@ from config.worker import Loop, Worker
 from incidents.wake import closing, wake
 from tests.processes import wait_until
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sqlite_only]
+pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @dataclass

@@ -16,12 +16,12 @@ from config.sqlite.base import TurnLock
 pytestmark = pytest.mark.sqlite_only
 
 
-def together(*works: Callable[[], None]) -> list[BaseException]:
+def together(*works: Callable[[], object]) -> list[BaseException]:
     """Run each in a thread of its own; the errors they ended with."""
     errors: list[BaseException] = []
     start = threading.Barrier(len(works))
 
-    def run(work: Callable[[], None]) -> None:
+    def run(work: Callable[[], object]) -> None:
         start.wait()
         try:
             work()
@@ -59,8 +59,8 @@ def test_forty_threads_write_in_transactions_and_nothing_is_locked_or_lost() -> 
 
 @pytest.mark.django_db(transaction=True)
 def test_single_statements_take_their_turn_between_transactions() -> None:
-    def single(name: str) -> Callable[[], None]:
-        return lambda: [heartbeat(f"{name}-{n}") for n in range(10)] and None
+    def single(name: str) -> Callable[[], object]:
+        return lambda: [heartbeat(f"{name}-{n}") for n in range(10)]
 
     def slow_transactions() -> None:
         for _ in range(5):
@@ -78,7 +78,7 @@ def test_a_rolled_back_transaction_gives_its_turn_back() -> None:
         heartbeat("gone")
         raise ZeroDivisionError
     assert connection.write_lock.owner is None  # type: ignore[attr-defined]
-    assert together(lambda: heartbeat("kept") and None) == []
+    assert together(lambda: heartbeat("kept")) == []
     assert list(WorkerHeartbeat.objects.values_list("name", flat=True)) == ["kept"]
 
 
@@ -91,7 +91,7 @@ def test_a_connection_closed_in_the_middle_gives_its_turn_back() -> None:
             heartbeat("refused")
 
     assert together(vanish) == []
-    assert together(lambda: heartbeat("kept") and None) == []
+    assert together(lambda: heartbeat("kept")) == []
     assert WorkerHeartbeat.objects.count() == 1
 
 

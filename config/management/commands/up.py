@@ -11,9 +11,9 @@ import fcntl
 import json
 import os
 import secrets
+import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -173,7 +173,10 @@ def serve(host: str, port: int, address: str, *, with_worker: bool, told: list[s
     if with_worker:
         environment["HOLDFAST_EMBEDDED_WORKER"] = "1"
     if processes > 1:
-        environment["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="holdfast-metrics-")
+        counters = settings.HOLDFAST_DATA / "metrics"
+        shutil.rmtree(counters, ignore_errors=True)
+        counters.mkdir()
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(counters)
     # fmt: off
     command = [
         sys.executable, "-m", "granian", "--interface", "wsgi", "--http", "1", "--no-ws",
