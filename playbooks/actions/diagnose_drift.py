@@ -16,6 +16,7 @@ from playbooks.diagnostics.inputs import (
     figures,
     manifest,
     plot,
+    remarks,
 )
 
 if TYPE_CHECKING:
@@ -88,9 +89,10 @@ class DiagnoseDrift(Action):
                 *self._histogram(report, reference.frame, current.frame),
                 manifest(datasets),
             ]
+        summary = report.summary + remarks(datasets)
         outputs = {
             "verdict": report.verdict,
-            "summary": report.summary,
+            "summary": summary,
             "confirmed": report.verdict == "confirmed",
             "share_drifted": round(report.share_drifted, 4),
             "drifted": list(report.drifted[:50]),
@@ -106,7 +108,7 @@ class DiagnoseDrift(Action):
             "n_reference": report.n_reference,
             "n_current": report.n_current,
         }
-        return Done(outputs, exhibits, report.verdict, report.summary)
+        return Done(outputs, exhibits, report.verdict, summary)
 
     def _segments(
         self, data: StepData, report: DriftReport, reference: pd.DataFrame, current: pd.DataFrame

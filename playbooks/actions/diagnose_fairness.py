@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from incidents.charts import PRINT, Level, Row, Threshold, interval_chart
 from playbooks.contract import Action, Done, Exhibit, Param, StepContext
-from playbooks.diagnostics.inputs import CURRENT, StepData, explained, figures, manifest, plot, require
+from playbooks.diagnostics.dataset import require
+from playbooks.diagnostics.inputs import CURRENT, StepData, explained, figures, manifest, plot, remarks
 
 if TYPE_CHECKING:
     from playbooks.diagnostics.fairness import FairnessReport
@@ -92,9 +93,10 @@ class DiagnoseFairness(Action):
             ]
         worst = report.worst
         interval = worst.ratio_interval if worst else None
+        summary = report.summary + remarks(datasets)
         outputs = {
             "verdict": report.verdict,
-            "summary": report.summary,
+            "summary": summary,
             "confirmed": report.verdict == "confirmed",
             "worst_ratio": _rounded(worst.ratio if worst else None),
             "worst_group": worst.group if worst else None,
@@ -111,7 +113,7 @@ class DiagnoseFairness(Action):
             "n_min": report.n_min,
             "n": report.n,
         }
-        return Done(outputs, exhibits, report.verdict, report.summary)
+        return Done(outputs, exhibits, report.verdict, summary)
 
     def _plot(self, report: FairnessReport) -> Exhibit:
         limits = report.thresholds

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from incidents.charts import PRINT, Row, bar_chart
 from playbooks.contract import Action, Done, Exhibit, Param, StepContext
+from playbooks.diagnostics.dataset import require
 from playbooks.diagnostics.inputs import (
     CURRENT,
     FEATURES,
@@ -16,7 +17,7 @@ from playbooks.diagnostics.inputs import (
     figures,
     manifest,
     plot,
-    require,
+    remarks,
 )
 
 if TYPE_CHECKING:
@@ -106,9 +107,10 @@ class DiagnosePoisoning(Action):
                 manifest(datasets),
             ]
         top = report.top_source
+        summary = report.summary + remarks(datasets)
         outputs = {
             "verdict": report.verdict,
-            "summary": report.summary,
+            "summary": summary,
             "confirmed": report.verdict == "confirmed",
             "flip_rate": round(report.flip_rate, 5),
             "baseline_rate": None if report.baseline_rate is None else round(report.baseline_rate, 5),
@@ -119,7 +121,7 @@ class DiagnosePoisoning(Action):
             "neighbour_disagreement": round(report.neighbours.disagreement, 4) if report.neighbours else None,
             "n": report.n,
         }
-        return Done(outputs, exhibits, report.verdict, report.summary)
+        return Done(outputs, exhibits, report.verdict, summary)
 
     def _suspects(self, report: PoisoningReport, current: Dataset, keys: list[str]) -> Exhibit:
         """The suspect list for quarantine and hand checks: position and keys, but no feature values."""

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 from incidents.charts import PRINT, Row, bar_chart
 from playbooks.contract import Action, Done, Exhibit, Param, StepContext
 from playbooks.diagnostics.dataset import DataProblem
-from playbooks.diagnostics.inputs import CURRENT, REFERENCE, StepData, explained, figures, manifest, plot
+from playbooks.diagnostics.inputs import (
+    CURRENT,
+    REFERENCE,
+    StepData,
+    explained,
+    figures,
+    manifest,
+    plot,
+    remarks,
+)
 
 if TYPE_CHECKING:
     from playbooks.diagnostics.quality import QualityReport
@@ -67,9 +76,10 @@ class DiagnoseQuality(Action):
                 *self._plot(report),
                 manifest(datasets),
             ]
+        summary = report.summary + remarks(datasets)
         outputs = {
             "verdict": report.verdict,
-            "summary": report.summary,
+            "summary": summary,
             "ok": report.ok,
             "failures": [
                 {"check": item.check, "column": item.column, "level": item.level, "text": item.text}
@@ -81,7 +91,7 @@ class DiagnoseQuality(Action):
             "n_reference": report.n_reference,
             "n_current": report.n_current,
         }
-        return Done(outputs, exhibits, report.verdict, report.summary)
+        return Done(outputs, exhibits, report.verdict, summary)
 
     def _plot(self, report: QualityReport) -> list[Exhibit]:
         """Null rates now, worst first: the one measure that every column has."""

@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 
 from playbooks.contract import ActionError, Exhibit, Param, StepContext
-from playbooks.diagnostics.dataset import DataProblem, Dataset, read, require
+from playbooks.diagnostics.dataset import DataProblem, Dataset, read
 
 REFERENCE = Param(
     "reference", required=False, help="Trusted window: CSV or Parquet, a path or URL. Default: the system's."
@@ -104,6 +104,12 @@ def explained() -> Iterator[None]:
         ) from missing
 
 
+def remarks(datasets: Mapping[str, Dataset]) -> str:
+    """What a reader of the verdict must know about the data: which files were read in part only."""
+    cut = [f"the first {item.rows:,} rows of {name}" for name, item in datasets.items() if item.truncated]
+    return f" Only {' and '.join(cut)} were read." if cut else ""
+
+
 def manifest(datasets: Mapping[str, Dataset]) -> Exhibit:
     """What was read: location, SHA-256 of the whole file, rows, columns."""
     entries = {
@@ -137,16 +143,3 @@ def _json(value: Any) -> bytes:
 
 def _sources(datasets: Mapping[str, Dataset]) -> str:
     return "; ".join(f"{name} {item.location}" for name, item in datasets.items())
-
-
-__all__ = [
-    "CURRENT",
-    "FEATURES",
-    "REFERENCE",
-    "StepData",
-    "explained",
-    "figures",
-    "manifest",
-    "plot",
-    "require",
-]

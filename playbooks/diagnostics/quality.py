@@ -13,6 +13,7 @@ from playbooks.contract import Verdict
 from playbooks.diagnostics.columns import json_safe, kind_of, labels, numbers, storage_kind
 from playbooks.diagnostics.dataset import DataProblem
 from playbooks.diagnostics.proportions import two_proportions, wilson
+from playbooks.diagnostics.timeliness import instants, volume
 from playbooks.diagnostics.units import same_shape, unit_change
 
 if TYPE_CHECKING:
@@ -389,7 +390,7 @@ def _times(
 
     if not time_column or time_column not in current.columns:
         return []
-    times = _instants(current[time_column])
+    times = instants(current[time_column])
     if times.empty:
         text = f"{time_column} holds no readable time"
         return [Failure("freshness", time_column, "crit", text)]
@@ -403,47 +404,17 @@ def _times(
                 Failure("freshness", time_column, level, text, age, limits.fresh_warn * interval, "minutes")
             )
     if time_column in reference.columns:
-        failures += _volume(_instants(reference[time_column]), times, limits)
+        failures += _volume(instants(reference[time_column]), times, limits)
     return failures
 
 
-def _instants(column: pd.Series) -> pd.Series:
-    """Times in UTC; unreadable ones are left out. Numbers are seconds since 1970."""
-    import pandas as pd
-
-    unit = "s" if storage_kind(column) == "numeric" else None
-    return pd.to_datetime(column, errors="coerce", utc=True, unit=unit).dropna()
-
-
 def _volume(reference: pd.Series, current: pd.Series, limits: Thresholds) -> list[Failure]:
-    """Rows of the current window against the same hours of the week (of the day, where weeks are too few),
-    as one robust z over its whole hours: (rows - sum of medians) / root of summed squared MADs."""
-    import pandas as pd
-
-    per_hour = reference.dt.floor("h").value_counts()
-    span = pd.date_range(reference.min().floor("h"), reference.max().floor("h"), freq="h")
-    before = per_hour.reindex(span, fill_value=0).iloc[1:-1]  # the first and last hour may be cut off
-    hours = pd.date_range(current.min().floor("h"), current.max().floor("h"), freq="h")[1:-1]
-    if len(before) < 24 or len(hours) == 0:
+    found = volume(reference, current)
+    if found is None or abs(found.z) <= limits.volume_warn:
         return []
-    rows = int(current.dt.floor("h").isin(hours).sum())
-    expected = variance = 0.0
-    for hour in hours:
-        same = before[(before.index.hour == hour.hour) & (before.index.dayofweek == hour.dayofweek)]
-        if len(same) < 3:
-            same = before[before.index.hour == hour.hour]
-        if len(same) < 3:
-            same = before
-        middle = float(same.median())
-        spread = max(1.4826 * float((same - middle).abs().median()), math.sqrt(max(middle, 1.0)))
-        expected += middle
-        variance += spread**2
-    z = (rows - expected) / math.sqrt(variance)
-    if abs(z) <= limits.volume_warn:
-        return []
-    level: Level = "crit" if abs(z) > limits.volume_crit else "warn"
-    text = f"{rows:,} rows in {len(hours)} whole hours, {expected:,.0f} expected (robust z {z:+.1f})"
-    return [Failure("volume", None, level, text, abs(z), limits.volume_warn, "robust z")]
+    level: Level = "crit" if abs(found.z) > limits.volume_crit else "warn"
+    text = f"{found.rows:,} rows in {found.hours} whole hours, {found.expected:,.0f} expected (robust z {found.z:+.1f})"
+    return [Failure("volume", None, level, text, abs(found.z), limits.volume_warn, "robust z")]
 
 
 def _profile(name: str, reference: pd.Series, current: pd.Series) -> Profile:

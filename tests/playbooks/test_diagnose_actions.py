@@ -237,6 +237,15 @@ def test_a_system_without_data_is_no_crash(folder, action):
         action().run(ctx)
 
 
+def test_the_summary_says_when_only_a_part_was_read(folder, monkeypatch):
+    places = windows(folder, visitors(2000, 1), visitors(2000, 2))
+    monkeypatch.setattr(dataset.read, "__kwdefaults__", {**dataset.read.__kwdefaults__, "max_rows": 1500})
+    done = ran(DiagnoseDrift, step(**places))
+    assert done.summary.endswith(
+        "Only the first 1,500 rows of reference and the first 1,500 rows of current were read."
+    )
+
+
 def test_diagnosing_changes_nothing():
     for action in ACTIONS:
         assert (action.risk, action.changes_world, action.destroys_evidence) == ("R0", False, False)
