@@ -23,11 +23,11 @@ run: installed  ## Install, migrate, load the demo once and serve. PORT=8000 DAT
 # Everything on SQLite, then all that reaches the database again on PostgreSQL. A failure of the first run
 # does not hide the second; the last two lines are the summary lines of both, as pytest wrote them.
 test: installed-dev  ## Run the tests on SQLite and on PostgreSQL. PYTEST="-q -n 2"
-	@mkdir -p $(LOGS); status=0; \
+	@mkdir -p $(LOGS); rm -f $(LOGS)/*.status; status=0; \
 	for database in sqlite postgresql; do \
 	  { HOLDFAST_TEST_DATABASE=$$database $(PY) -m pytest $(PYTEST); echo $$? > $(LOGS)/$$database.status; } 2>&1 \
 	    | tee $(LOGS)/$$database.log; \
-	  read code < $(LOGS)/$$database.status; [ "$$code" -eq 0 ] || status=$$code; \
+	  code=130; read code < $(LOGS)/$$database.status; [ "$$code" -eq 0 ] || status=$$code; \
 	done; \
 	echo; for database in sqlite postgresql; do tail -n 1 $(LOGS)/$$database.log; done; exit $$status
 
