@@ -71,9 +71,11 @@ HOLDFAST_ENCRYPTION_KEYS = _fernet_keys(
 DEBUG = env.flag("HOLDFAST_DEBUG", False, help="Django's debug pages; never on an address others can reach")
 ALLOWED_HOSTS = env.words(
     "HOLDFAST_ALLOWED_HOSTS",
-    list(dict.fromkeys([urlsplit(HOLDFAST_BASE_URL).hostname or "", "127.0.0.1", "localhost", "[::1]"])),
-    help="host names that are answered; default: the host of HOLDFAST_BASE_URL and this machine",
+    [urlsplit(HOLDFAST_BASE_URL).hostname or "localhost"],
+    help="host names that are answered, beside this machine's own; default: the host of HOLDFAST_BASE_URL",
 )
+# health checks and the supervisor ask under these; no browser can be brought to send them from elsewhere
+ALLOWED_HOSTS = [*ALLOWED_HOSTS, "127.0.0.1", "localhost", "[::1]"]
 HOLDFAST_TRUSTED_PROXIES = env.words(
     "HOLDFAST_TRUSTED_PROXIES",
     [],
@@ -86,7 +88,8 @@ HOLDFAST_EGRESS_PROXY = env.flag(
     "HOLDFAST_EGRESS_PROXY", False, help="send outgoing requests through HTTP_PROXY, HTTPS_PROXY and NO_PROXY"
 )
 HOLDFAST_CA_BUNDLE = env.text(
-    "HOLDFAST_CA_BUNDLE", help="PEM file of the authorities that outgoing TLS trusts, instead of the public ones"
+    "HOLDFAST_CA_BUNDLE",
+    help="PEM file of the authorities that outgoing TLS trusts, instead of the public ones",
 )
 HOLDFAST_INBOUND_MAX_BYTES = env.number(
     "HOLDFAST_INBOUND_MAX_BYTES", 4 * 1024 * 1024, low=1024, help="largest inbound message, in bytes"
