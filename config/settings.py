@@ -103,7 +103,7 @@ HOLDFAST_WEB_PROCESSES = env.number(
     "HOLDFAST_WEB_PROCESSES", 1, low=1, high=64, help="web processes per host; 1 in embedded mode"
 )
 HOLDFAST_WEB_THREADS = env.number(
-    "HOLDFAST_WEB_THREADS", 16, low=1, high=256, help="requests that one web process works on at a time"
+    "HOLDFAST_WEB_THREADS", 32, low=1, high=256, help="requests that one web process works on at a time"
 )
 SECURE_PROXY_SSL_HEADER = None  # the scheme is taken over in config.wsgi, from trusted proxies only
 WSGI_APPLICATION = "config.wsgi.application"
@@ -343,9 +343,7 @@ LOGGING = {
     },
 }
 SILENCED_SYSTEM_CHECKS = [
-    "security.W004",  # HSTS follows HOLDFAST_BASE_URL
+    "security.W005",  # HSTS speaks for this host; its subdomains and the preload list are the operator's
+    "security.W021",
     "security.W008",  # the proxy redirects to https
-    "security.W012",  # cookies follow HOLDFAST_BASE_URL
-    "security.W016",
-    "staticfiles.W004",
 ]

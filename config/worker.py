@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, Protocol, cast
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
 from django.utils import timezone
 
 from incidents import wake
@@ -73,16 +73,22 @@ class Loop(threading.Thread):
             self._event.clear()
             if self._stopping.is_set():
                 break
-            again = False
-            close_old_connections()
-            try:
-                again = self._turn()
-            except Exception:
-                log.exception("%s failed; the next attempt follows in %.1f s", self.name, self._pause())
-            finally:
-                close_old_connections()
-                self.turned_at = monotonic()
+            again = self._one_turn()
+            self.turned_at = monotonic()
         connections.close_all()
+
+    def _one_turn(self) -> bool:
+        try:
+            close_old_connections()
+            again = self._turn()
+            close_old_connections()
+            return again
+        except (OperationalError, InterfaceError) as error:  # told in one line: it may last
+            log.error("%s: trouble with the database (%s); it tries again", self.name, str(error).strip())
+        except Exception:
+            log.exception("%s failed; it tries again", self.name)
+        connections.close_all()
+        return False
 
 
 class Worker:
@@ -193,9 +199,9 @@ class Worker:
                 break
             try:
                 found += sweep() or 0
-            except Exception:  # one failing sweep must not keep the others from looking
-                log.exception("sweep %s failed", getattr(sweep, "__qualname__", sweep))
-                close_old_connections()
+            except Exception as error:  # one failing sweep must not keep the others from looking
+                trace = not isinstance(error, OperationalError | InterfaceError)
+                log.error("sweep %s failed: %s", getattr(sweep, "__qualname__", sweep), error, exc_info=trace)
         self._idle_sweeps = 0 if found else self._idle_sweeps + 1
         return False
 
@@ -204,7 +210,8 @@ class Worker:
         return pause * random.uniform(0.8, 1.2)  # noqa: S311  spreads many workers, no secret
 
     def _keep(self) -> bool:
-        if self._celery_thread is not None and not self._celery_thread.is_alive():
+        ended = self._celery_thread is not None and not self._celery_thread.is_alive()
+        if ended and not wake.closing.is_set():
             log.error("the Celery consumer ended unexpectedly; starting it again")
             self._start_celery()
         self._heartbeat()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from config import worker as workers
 from config.models import WorkerHeartbeat
@@ -230,3 +231,22 @@ def test_a_loop_goes_on_after_a_failure() -> None:
     loop.stop()
     loop.join(2)
     assert not loop.is_alive()
+
+
+def test_a_database_that_is_away_is_told_in_one_line_and_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    turns: list[int] = []
+
+    def turn() -> bool:
+        turns.append(1)
+        if len(turns) < 3:
+            raise OperationalError("connection refused")
+        return False
+
+    loop = Loop("inbox-loop", turn, lambda: 0.01)
+    loop.start()
+    wait_until(lambda: len(turns) >= 4, what="the database is back")
+    loop.stop()
+    loop.join(2)
+    told = [record for record in caplog.records if "connection refused" in record.getMessage()]
+    assert len(told) == 2
+    assert all(record.exc_info is None for record in told)
