@@ -96,11 +96,9 @@ def sees_restricted(user: User, incident: Incident) -> bool:
 
 
 def _named(incident: Incident) -> list[tuple[str, int]]:
-    cached = getattr(incident, "_named_people", None)
-    if cached is None:
-        cached = list(incident.roles.values_list("role", "user_id")) if incident.pk else []
-        incident._named_people = cached
-    return cached
+    if incident._named_people is None:
+        incident._named_people = list(incident.roles.values_list("role", "user_id")) if incident.pk else []
+    return incident._named_people
 
 
 def require(user: Any, right: str, incident: Incident | None = None, system_id: int | None = None) -> None:
@@ -126,6 +124,4 @@ def visible(user: Any, incidents: QuerySet[Incident]) -> QuerySet[Incident]:
         on_systems = user.grants.filter(role__in=seeing).exclude(system=None).values("system_id")
         allowed = Q(restricted=False, system__in=on_systems) | mine
     # a subquery keeps the outer query free of the join's duplicates, so counts and pages stay right
-    from incidents.models import Incident
-
-    return incidents.filter(pk__in=Incident.objects.filter(allowed).values("pk"))
+    return incidents.filter(pk__in=incidents.model._default_manager.filter(allowed).values("pk"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from incidents.models import Incident
+    from incidents.models import Incident, PostMortem
 
 DETECTED, TRIAGED, MITIGATED = "detected", "triaged", "mitigated"
 POST_MORTEM, CLOSED = "post_mortem", "closed"
@@ -54,106 +54,134 @@ class Move:
     right: str = "incident.change_state"
 
 
-def _postmortem(incident: Incident) -> Any:
+def guard(code: str, say: str) -> Callable[[Callable[[Incident], bool]], Guard]:
+    """Makes a Guard of the function below it."""
+    return lambda holds: Guard(code, say, holds)
+
+
+def _postmortem(incident: Incident) -> PostMortem | None:
     return getattr(incident, "postmortem", None)
 
 
-OWNED = Guard("owner", "Assign an owner.", lambda i: i.owner_id is not None)
-LINKED = Guard(
-    "system",
-    "Link the AI system, or choose “unknown system”.",
-    lambda i: bool(i.system_id or i.system_unknown),
-)
-CLASSED = Guard("class", "Confirm the incident class.", lambda i: bool(i.incident_class))
-ASSESSED = Guard(
-    "severity",
-    "Confirm impact, urgency and severity in the matrix.",
-    lambda i: i.assessments.exclude(by=None).exists(),
-)
-PLAYED = Guard(
-    "playbook",
-    "Attach a playbook run, or say why there is none.",
-    lambda i: bool(i.runs_attached or i.no_playbook_reason),
-)
-ASKED = Guard(
+@guard("owner", "Assign an owner.")
+def owned(i: Incident) -> bool:
+    return i.owner_id is not None
+
+
+@guard("system", "Link the AI system, or choose “unknown system”.")
+def linked(i: Incident) -> bool:
+    return bool(i.system_id or i.system_unknown)
+
+
+@guard("class", "Confirm the incident class.")
+def classed(i: Incident) -> bool:
+    return bool(i.incident_class)
+
+
+@guard("severity", "Confirm impact, urgency and severity in the matrix.")
+def assessed(i: Incident) -> bool:
+    return i.assessments.exclude(by=None).exists()
+
+
+@guard("playbook", "Attach a playbook run, or say why there is none.")
+def played(i: Incident) -> bool:
+    return bool(i.runs_attached or i.no_playbook_reason)
+
+
+@guard(
     "questions",
-    "Answer whether this may be a serious incident (Art. 3(49)) and whether personal data is involved (yes, no or unknown).",
-    lambda i: bool(i.serious_incident and i.personal_data),
+    "Answer whether this may be a serious incident (Art. 3(49)) and whether personal data is involved "
+    "(yes, no or unknown).",
 )
-SNAPSHOT = Guard("evidence", "Keep an evidence snapshot first.", lambda i: i.evidence.exists())
-PLANNED = Guard("comms", "Make the communications plan.", lambda i: bool(i.comms_plan))
-VERIFIED = Guard(
+def asked(i: Incident) -> bool:
+    return bool(i.serious_incident and i.personal_data)
+
+
+@guard("evidence", "Keep an evidence snapshot first.")
+def snapshot(i: Incident) -> bool:
+    return i.evidence.exists()
+
+
+@guard("comms", "Make the communications plan.")
+def planned(i: Incident) -> bool:
+    return bool(i.comms_plan)
+
+
+@guard(
     "verified",
-    "Mitigated needs proof: a playbook's verification must pass, or both the commander and the model owner attest with evidence.",
-    lambda i: i.is_verified(),
+    "Mitigated needs proof: a playbook's verification must pass, or both the commander and the model owner "
+    "attest with evidence.",
 )
-HARMLESS = Guard("harm", "State that the harm has stopped.", lambda i: i.harm_stopped)
-FROZEN = Guard(
-    "affected",
-    "Freeze the list of affected parties (it may be empty).",
-    lambda i: i.affected_frozen_at is not None,
-)
-REMEDIED = Guard(
-    "remediation",
-    "Create the remediation tasks, or say why none is needed.",
-    lambda i: bool(i.no_remediation_reason or i.tasks.filter(kind="remediation").exists()),
-)
-CLOCKS_SHORT = Guard(
-    "clocks_72h",
-    "A statutory clock of 72 hours or less is running: fulfil it or have it set aside.",
-    lambda i: not i.clocks.filter(state__in=("provisional", "running"), short=True).exists(),
-)
-UNWINDING = Guard(
-    "measures",
-    "Plan the removal of the temporary measures (or state that there are none).",
-    lambda i: i.measures_planned_at is not None,
-)
-WRITTEN = Guard(
-    "facts",
-    "Complete the summary and impact sections of the post-mortem.",
-    lambda i: (
-        (pm := _postmortem(i)) is not None
-        and all((pm.sections.get(k) or "").strip() for k in ("summary", "impact"))
-    ),
-)
-ANALYSED = Guard(
-    "rca",
-    "Name at least one contributing factor and write the root-cause analysis.",
-    lambda i: (
-        (pm := _postmortem(i)) is not None
-        and bool((pm.sections.get("root_cause") or "").strip())
-        and pm.factors.exists()
-    ),
-)
-ACTED = Guard(
-    "actions",
-    "Add an action item, or say why there is none.",
-    lambda i: (
-        (pm := _postmortem(i)) is not None
-        and (bool(pm.no_actions_because.strip()) or i.action_items.exists())
-    ),
-)
-REVIEWED = Guard(
+def verified(i: Incident) -> bool:
+    return i.is_verified()
+
+
+@guard("harm", "State that the harm has stopped.")
+def harmless(i: Incident) -> bool:
+    return i.harm_stopped
+
+
+@guard("affected", "Freeze the list of affected parties (it may be empty).")
+def frozen(i: Incident) -> bool:
+    return i.affected_frozen_at is not None
+
+
+@guard("remediation", "Create the remediation tasks, or say why none is needed.")
+def remedied(i: Incident) -> bool:
+    return bool(i.no_remediation_reason or i.tasks.filter(kind="remediation").exists())
+
+
+@guard("clocks_72h", "A statutory clock of 72 hours or less is running: fulfil it or have it set aside.")
+def short_clocks_settled(i: Incident) -> bool:
+    return not i.clocks.filter(state__in=("provisional", "running"), short=True).exists()
+
+
+@guard("measures", "Plan the removal of the temporary measures (or state that there are none).")
+def unwinding(i: Incident) -> bool:
+    return i.measures_planned_at is not None
+
+
+@guard("facts", "Complete the summary and impact sections of the post-mortem.")
+def written(i: Incident) -> bool:
+    pm = _postmortem(i)
+    return pm is not None and all((pm.sections.get(key) or "").strip() for key in ("summary", "impact"))
+
+
+@guard("rca", "Name at least one contributing factor and write the root-cause analysis.")
+def analysed(i: Incident) -> bool:
+    pm = _postmortem(i)
+    return pm is not None and bool((pm.sections.get("root_cause") or "").strip()) and pm.factors.exists()
+
+
+@guard("actions", "Add an action item, or say why there is none.")
+def acted(i: Incident) -> bool:
+    pm = _postmortem(i)
+    return pm is not None and (bool(pm.no_actions_because.strip()) or i.action_items.exists())
+
+
+@guard(
     "reviews",
     "The reviews that this severity asks for are missing: SEV1 and SEV2 need model risk and the business owner.",
-    lambda i: i.reviews_complete(),
 )
-CLOCKS = Guard(
-    "clocks",
-    "A statutory clock is still open: fulfil it or have it set aside.",
-    lambda i: not i.clocks.filter(state__in=("provisional", "running")).exists(),
-)
+def reviewed(i: Incident) -> bool:
+    return i.reviews_complete()
+
+
+@guard("clocks", "A statutory clock is still open: fulfil it or have it set aside.")
+def clocks_settled(i: Incident) -> bool:
+    return not i.clocks.filter(state__in=("provisional", "running")).exists()
+
 
 MOVES: dict[str, Move] = {
     m.name: m
     for m in (
-        Move("triage", "Triage", (DETECTED,), TRIAGED, (OWNED, LINKED, CLASSED, ASSESSED), "triaged_at"),
-        Move("mitigate", "Mark mitigated", (TRIAGED,), MITIGATED, (PLAYED, ASKED, SNAPSHOT, PLANNED, VERIFIED), "mitigated_at"),
+        Move("triage", "Triage", (DETECTED,), TRIAGED, (owned, linked, classed, assessed), "triaged_at"),
+        Move("mitigate", "Mark mitigated", (TRIAGED,), MITIGATED, (played, asked, snapshot, planned, verified), "mitigated_at"),
         Move(
             "start_post_mortem", "Start post-mortem", (MITIGATED,), POST_MORTEM,
-            (HARMLESS, FROZEN, REMEDIED, CLOCKS_SHORT, UNWINDING), "postmortem_at",
+            (harmless, frozen, remedied, short_clocks_settled, unwinding), "postmortem_at",
         ),
-        Move("close", "Close", (POST_MORTEM,), CLOSED, (WRITTEN, ANALYSED, ACTED, REVIEWED, CLOCKS), "closed_at"),
+        Move("close", "Close", (POST_MORTEM,), CLOSED, (written, analysed, acted, reviewed, clocks_settled), "closed_at"),
         Move("reopen", "Re-open", (MITIGATED, POST_MORTEM, CLOSED), TRIAGED, (), "reopened_at"),
         Move("mark_false_positive", "Mark as false positive", (DETECTED, TRIAGED), FALSE_POSITIVE, (), "closed_at"),
         Move("mark_duplicate", "Mark as duplicate", (DETECTED, TRIAGED), DUPLICATE, (), "closed_at"),

@@ -131,6 +131,11 @@ class Incident(ConcurrentTransitionMixin, models.Model):
     closed_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(default=timezone.now)
 
+    #: how many verbs are at work on this object (see `_Changing`)
+    _depth = 0
+    #: people named on it, once looked up (see `incidents.access`)
+    _named_people: list[tuple[str, int]] | None = None
+
     class Meta:
         ordering = ["-detected_at", "-id"]
         constraints = [
@@ -227,7 +232,7 @@ class Incident(ConcurrentTransitionMixin, models.Model):
             if missing:
                 raise lifecycle.Refused(move.name, [g.say for g in missing])
             before = self.state
-            getattr(self, f"_{move.name}")(other) if other is not None else getattr(self, f"_{move.name}")()
+            getattr(self, f"_{move.name}")(*([] if other is None else [other]))
             setattr(self, move.stamp, moment)
             self._keep(
                 "state",
@@ -533,8 +538,8 @@ class _Changing:
     def __enter__(self) -> None:
         self.atomic = transaction.atomic()
         self.atomic.__enter__()
-        depth = getattr(self.incident, "_depth", 0)
-        self.incident._depth = depth + 1
+        depth = self.incident._depth
+        self.incident._depth += 1
         if depth == 0:
             self.incident.refresh_from_db(from_queryset=Incident.objects.select_for_update())
 

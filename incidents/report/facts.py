@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from django.utils import timezone
 
@@ -75,7 +75,7 @@ def _header(incident: Incident, pm: PostMortem | None) -> doc.Header:
         title=incident.title,
         severity=f"SEV{incident.severity}",
         state=incident.get_state_display(),
-        status=pm.status if pm else "draft",
+        status=cast("doc.Status", pm.status if pm else "draft"),
         generated_at=timezone.now(),
         family=incident.class_title,
         subtype=incident.subtype.replace("_", " "),
@@ -127,12 +127,12 @@ def _sections(incident: Incident, pm: PostMortem | None, events: list[Event]) ->
         facts("regulatory", "Regulatory and notification log", _clocks(incident), "" if incident.clocks.exists() else "No clock ran."),
         facts("communications", "Communications", _comms(incident)),
         written("lessons"),
-        facts("actions", "Action items", (), pm.no_actions_because if pm else ""),
+        doc.Section("actions", "Action items", pm.no_actions_because if pm else "", "people"),
         written("changes"),
         facts("similar", "Similar incidents", _similar(incident)),
         written("remedy"),
         written("questions"),
-        facts("signoffs", "Sign-offs"),
+        doc.Section("signoffs", "Sign-offs", "", "people"),
         facts("evidence", "Evidence"),
     ]  # fmt: skip
 
