@@ -19,6 +19,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from config.insiders import is_insider
 from config.observability import mask
 from config.worker import HEARTBEAT
 
@@ -41,9 +42,11 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @require_safe
 @never_cache
 def readyz(request: HttpRequest) -> JsonResponse:
-    """200 when every part answers, else 503; `checks` tells each part's state in a sentence."""
+    """200 when every part answers, else 503. `checks` says which one does not; insiders are told why."""
     checks = {name: _look(check) for name, check in CHECKS.items()}
     ready = all(check["ok"] for check in checks.values())
+    if not is_insider(request):
+        checks = {name: {"ok": check["ok"]} for name, check in checks.items()}
     return JsonResponse({"ready": ready, "checks": checks}, status=200 if ready else 503)
 
 

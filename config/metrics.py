@@ -7,12 +7,9 @@ are counted where they happen; with several web processes prometheus_client adds
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
 import os
 from collections.abc import Iterable, Iterator
 
-from django.conf import settings
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -29,6 +26,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from config.insiders import is_insider
 from integrations.inbox import counters as inbound
 
 disable_created_metrics()
@@ -134,7 +132,7 @@ def _single(name: str, help: str, value: float) -> Metric:
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """Open to this machine; others need `Authorization: Bearer <HOLDFAST_METRICS_TOKEN>`."""
-    if not _may_read(request):
+    if not is_insider(request):
         return HttpResponse(
             "Metrics are open to this machine only. From elsewhere, set HOLDFAST_METRICS_TOKEN and send it as "
             "a bearer token.\n",
@@ -148,17 +146,3 @@ def metrics(request: HttpRequest) -> HttpResponse:
         requests = CollectorRegistry()
         MultiProcessCollector(requests)
     return HttpResponse(generate_latest(work) + generate_latest(requests), content_type=CONTENT_TYPE_LATEST)
-
-
-def _may_read(request: HttpRequest) -> bool:
-    token = settings.HOLDFAST_METRICS_TOKEN
-    offered = request.headers.get("Authorization", "")
-    if token and hmac.compare_digest(offered.encode(), f"Bearer {token}".encode()):
-        return True
-    # A proxy on this machine makes every caller look local, so a forwarded request is not.
-    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
-        return False
-    try:
-        return ipaddress.ip_address(request.META.get("REMOTE_ADDR", "")).is_loopback
-    except ValueError:
-        return False

@@ -86,6 +86,14 @@ def test_a_message_that_lies_too_long_makes_it_not_ready() -> None:
     assert (status, checks["inbox"]["ok"], checks["events"]["ok"]) == (503, False, True)
 
 
+def test_strangers_are_told_which_part_is_missing_but_not_its_name_or_error() -> None:
+    a_worker_heard(60)
+    answer = Client().get("/readyz", REMOTE_ADDR="203.0.113.7")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["worker"] == {"ok": False}
+    assert "host:1" not in answer.content.decode()
+
+
 def test_what_was_set_aside_or_done_does_not_count_as_waiting() -> None:
     a_worker_heard(1)
     a_message("set_aside", seconds=600)
