@@ -10,7 +10,6 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import DurationField, ExpressionWrapper, F, Value
 from django.utils import timezone
 
 from incidents import silences
@@ -25,24 +24,17 @@ LIMIT = 500
 def release_keys(now: datetime | None = None) -> int:
     """Incidents whose time for re-opening is over give up their grouping key: a new firing is a new incident."""
     moment = now or timezone.now()
-    span = ExpressionWrapper(
-        F("reopen_seconds") * Value(timedelta(seconds=1), output_field=DurationField()),
-        output_field=DurationField(),
-    )
     held = Incident.objects.exclude(open_key=None).exclude(mitigated_at=None)
-    with transaction.atomic():
-        due = held.annotate(
-            until=ExpressionWrapper(
-                F("mitigated_at") + span, output_field=Incident._meta.get_field("mitigated_at")
-            )
-        )
-        ids = list(
-            due.filter(until__lt=moment)
-            .select_for_update(skip_locked=True)
-            .order_by("pk")
-            .values_list("pk", flat=True)[:LIMIT]
-        )
-        return Incident.objects.filter(pk__in=ids).update(open_key=None) if ids else 0
+    released = 0
+    # few spans exist (rules choose them), and each can use the index on mitigated_at
+    for seconds in sorted(held.order_by().values_list("reopen_seconds", flat=True).distinct()):
+        due = held.filter(reopen_seconds=seconds, mitigated_at__lt=moment - timedelta(seconds=seconds))
+        with transaction.atomic():
+            locked = due.select_for_update(skip_locked=True).order_by("pk").values_list("pk", flat=True)
+            ids = list(locked[:LIMIT])
+            if ids:
+                released += Incident.objects.filter(pk__in=ids).update(open_key=None)
+    return released
 
 
 def end_storms(now: datetime | None = None) -> int:

@@ -298,7 +298,7 @@ class _Batch:
             watching=kinds.count("watching"), suppressed=kinds.count("suppressed"), recorded=kinds.count("recorded"),
             opened=sorted(c.id for c in self.cases if c.is_new),
             reopened=sorted(c.id for c in self.cases if c.reopen),
-            recovered=sorted(e.incident_id for e in self.events if e.kind == "incident.recovered"),
+            recovered=sorted(e.incident_id or 0 for e in self.events if e.kind == "incident.recovered"),
         )  # fmt: skip
 
 

@@ -165,7 +165,7 @@ def lines_of(text: str) -> tuple[Line, ...]:
 
 @functools.lru_cache(maxsize=4)
 def _inventory(rows: tuple[tuple[Any, ...], ...]) -> Inventory:
-    return Inventory(System(*row[:4], retired=row[4] is not None) for row in rows)
+    return Inventory(System(pk, slug, name, text, at is not None) for pk, slug, name, text, at in rows)
 
 
 def load(now: datetime) -> Catalogue:

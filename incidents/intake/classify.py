@@ -57,8 +57,9 @@ def classify(report: Report, catalogue: Catalogue, now: datetime) -> Classified:
         labels["system"] = found.system.slug
     rule, passed = catalogue.rule_for(labels)
     if found.system is None and rule.system_id in catalogue.inventory.by_id:
-        found = Found(catalogue.inventory.by_id[rule.system_id], found.name, "rule")  # type: ignore[index]
-        labels["system"] = found.system.slug  # type: ignore[union-attr]
+        system = catalogue.inventory.by_id[rule.system_id]
+        found = Found(system, found.name, "rule")
+        labels["system"] = system.slug
     family = given or rule.family or guessed or families.DEFAULT
     labels["family"] = family
 

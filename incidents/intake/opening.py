@@ -102,10 +102,11 @@ def first_severity(
     the level, put on operational disruption. A baseline that does not fit the profile is passed over."""
     baseline = system.baseline_assessment if system else None
     if baseline:
-        answers = {name: dict(baseline.get(name) or {}) for name in ("impact", "urgency", "facts")}
+        answers = {name: baseline.get(name) or {} for name in ("impact", "urgency", "facts")}
         try:
-            return {**answers, "by": "baseline"}, severity.assess(profile, **answers)
-        except (TypeError, ValueError) as error:
+            result = severity.assess(profile, answers["impact"], answers["urgency"], answers["facts"])
+            return {**answers, "by": "baseline"}, result
+        except (AttributeError, TypeError, ValueError) as error:
             passed_over = f"The system's baseline assessment was passed over: {error}"
     else:
         passed_over = ""
@@ -116,7 +117,8 @@ def first_severity(
         "urgency": guess["urgency"],
         "facts": {},
     }
-    return {**answers, "by": f"level {level}", "note": passed_over}, severity.assess(profile, **answers)
+    result = severity.assess(profile, answers["impact"], answers["urgency"])
+    return {**answers, "by": f"level {level}", "note": passed_over}, result
 
 
 def title_of(entry: Entry) -> str:

@@ -322,7 +322,7 @@ def _moment(value: Any) -> datetime | None:
         value = datetime.fromisoformat(value)
     if value is not None and value.tzinfo is None:  # SQLite keeps UTC without saying so
         value = value.replace(tzinfo=UTC)
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _execute(sql: str, parameters: Sequence[Any]) -> None:

@@ -28,11 +28,14 @@ def test_a_critical_alert_opens_an_incident_at_once() -> None:
     assert incident.title == "Recs-Home: model drift"
     assert (incident.detected_at, incident.onset_at, incident.onset_confidence) == (at(), at(-30), "low")
     assert incident.open_key == incident.grouping_key == "env=prod|system=recs-home|family=DRIFT"
-    assert incident.rule is not None and incident.rule.name == "Drift by system"
+    assert incident.rule is not None
+    assert incident.rule.name == "Drift by system"
     assert (incident.alert_count, incident.firing_count, incident.report_count) == (1, 1, 1)
     assert kinds() == ["incident.opened"]
     data = Event.objects.get().data
-    assert data["alerts"] == 1 and data["level"] == "critical" and data["announce"] is True
+    assert data["alerts"] == 1
+    assert data["level"] == "critical"
+    assert data["announce"] is True
 
 
 def test_five_hundred_identical_webhooks_are_one_incident() -> None:
@@ -64,7 +67,8 @@ def test_a_second_independent_warning_opens_and_takes_the_first_along() -> None:
     tell(signal("psi", level="warning", metric="mmd"))
     tell(signal("auc", level="warning", metric="domain_auc", observed_at=at(9)), now=at(9))
     incident = the_incident()
-    assert incident.alert_count == 2 and counters_are_exact()
+    assert incident.alert_count == 2
+    assert counters_are_exact()
     assert incident.detected_at == at()
     for alert in Alert.objects.all():
         assert alert.disposition == "attached"
@@ -85,7 +89,8 @@ def test_a_warning_in_three_windows_opens() -> None:
     assert not Incident.objects.exists()
     tell(signal(level="warning", observed_at=at(12)), now=at(12))
     assert Alert.objects.get().why["promoted"]["by"] == "windows"
-    assert counters_are_exact() and the_incident()
+    assert counters_are_exact()
+    assert the_incident()
 
 
 def test_three_windows_in_one_batch_open_too() -> None:
@@ -107,7 +112,8 @@ def test_info_never_opens_and_joins_what_is_open() -> None:
     tell(*[signal("i", level="info", observed_at=at(6 * i)) for i in range(9)], now=at(60))
     assert not Incident.objects.exists()
     tell(signal("c", observed_at=at(61)), now=at(61))
-    assert the_incident().alert_count == 2 and counters_are_exact()
+    assert the_incident().alert_count == 2
+    assert counters_are_exact()
 
 
 def test_an_open_incident_takes_every_firing_alert_of_its_key() -> None:
@@ -123,7 +129,8 @@ def test_recovery_is_noted_when_the_last_alert_resolves() -> None:
     system()
     tell(signal("a"), signal("b"))
     tell(signal("a", status="resolved", observed_at=at(5)), now=at(5))
-    assert the_incident().firing_count == 1 and the_incident().recovered_at is None
+    assert the_incident().firing_count == 1
+    assert the_incident().recovered_at is None
     tell(signal("b", status="resolved", observed_at=at(7)), now=at(8))
     incident = the_incident()
     assert (incident.firing_count, incident.recovered_at, incident.state) == (0, at(7), "detected")
@@ -136,14 +143,17 @@ def test_recovery_is_noted_when_the_last_alert_resolves() -> None:
 def test_a_resolve_nobody_knows_is_recorded_and_opens_nothing() -> None:
     result = tell(signal(status="resolved"))
     assert Alert.objects.get().disposition == "recorded"
-    assert result.recorded == 1 and not Incident.objects.exists() and kinds() == []
+    assert result.recorded == 1
+    assert not Incident.objects.exists()
+    assert kinds() == []
 
 
 def test_a_late_firing_does_not_wake_a_resolved_alert() -> None:
     system()
     tell(signal(), signal(status="resolved", observed_at=at(10)), now=at(10))
     tell(signal(observed_at=at(5)), now=at(11))
-    assert Alert.objects.get().status == "resolved" and Alert.objects.get().count == 3
+    assert Alert.objects.get().status == "resolved"
+    assert Alert.objects.get().count == 3
     assert counters_are_exact()
 
 
@@ -155,8 +165,10 @@ def test_n4_a_firing_within_the_time_for_recurrence_reopens() -> None:
     tell(signal("ctr", observed_at=at(days=4)), now=at(days=4))
     incident = the_incident()
     assert (incident.state, incident.reopened_count, incident.reopened_at) == ("triaged", 1, at(days=4))
-    assert incident.mitigated_at is None and incident.recovered_at is None
-    assert kinds()[-1] == "incident.reopened" and counters_are_exact()
+    assert incident.mitigated_at is None
+    assert incident.recovered_at is None
+    assert kinds()[-1] == "incident.reopened"
+    assert counters_are_exact()
 
 
 def test_another_critical_alert_of_the_key_reopens_too() -> None:
@@ -164,7 +176,9 @@ def test_another_critical_alert_of_the_key_reopens_too() -> None:
     tell(signal("ctr"))
     put(the_incident(), "post_mortem", mitigated_at=at(90))
     tell(signal("auc", observed_at=at(days=2)), now=at(days=2))
-    assert the_incident().state == "triaged" and the_incident().alert_count == 2 and counters_are_exact()
+    assert the_incident().state == "triaged"
+    assert the_incident().alert_count == 2
+    assert counters_are_exact()
 
 
 def test_a_single_warning_does_not_reopen() -> None:
@@ -181,7 +195,8 @@ def test_repeats_of_an_alert_that_never_resolved_do_not_reopen() -> None:
     tell(signal("ctr"))
     put(the_incident(), "mitigated", mitigated_at=at(90))
     tell(signal("ctr", observed_at=at(100)), now=at(100))
-    assert the_incident().state == "mitigated" and counters_are_exact()
+    assert the_incident().state == "mitigated"
+    assert counters_are_exact()
 
 
 def test_after_the_time_for_recurrence_a_new_incident_names_the_old_one() -> None:
@@ -193,7 +208,8 @@ def test_after_the_time_for_recurrence_a_new_incident_names_the_old_one() -> Non
     tell(signal("ctr", observed_at=at(days=8)), now=at(days=8))
     old.refresh_from_db()
     new = Incident.objects.exclude(pk=old.pk).get()
-    assert old.open_key is None and new.recurrence_of == old
+    assert old.open_key is None
+    assert new.recurrence_of == old
     assert [a.live_key is None for a in Alert.objects.order_by("id")] == [True, False]
     assert Alert.objects.get(incident=new).why["follows_alert"] == Alert.objects.get(incident=old).pk
     assert counters_are_exact()
@@ -204,10 +220,12 @@ def test_a_still_firing_alert_of_a_false_positive_just_counts() -> None:
     tell(signal())
     put(the_incident(), "false_positive", open_key=None)
     tell(signal(observed_at=at(5)), now=at(5))
-    assert Incident.objects.count() == 1 and the_incident().report_count == 2
+    assert Incident.objects.count() == 1
+    assert the_incident().report_count == 2
     tell(signal(status="resolved", observed_at=at(6)), now=at(6))
     tell(signal(observed_at=at(7)), now=at(7))
-    assert Incident.objects.count() == 2 and Alert.objects.count() == 2
+    assert Incident.objects.count() == 2
+    assert Alert.objects.count() == 2
     assert Incident.objects.latest("pk").recurrence_of is None
     assert counters_are_exact()
 
@@ -237,8 +255,10 @@ def test_s1_six_alerts_of_three_monitors_are_one_drift_incident() -> None:
         tell(one, now=one.observed_at)
     incident = the_incident()
     assert (incident.alert_count, incident.incident_class, incident.system) == (6, "DRIFT", recs)
-    assert incident.detected_at == at(10) and incident.onset_at == at(days=-4)
-    assert incident.severity == 3 and incident.assessments.get().by is None
+    assert incident.detected_at == at(10)
+    assert incident.onset_at == at(days=-4)
+    assert incident.severity == 3
+    assert incident.assessments.get().by is None
     assert incident.dues.filter(kind="ack").get().due_at == at(70)
     assert counters_are_exact()
 
@@ -265,7 +285,8 @@ def test_s4_faulty_data_takes_the_drift_of_its_three_consumers() -> None:
     assert (parent.alert_count, parent.incident_class) == (12, "DATAQ")
     assert Alert.objects.filter(disposition="suppressed", incident=parent).count() == 11
     event = Event.objects.get(kind="alerts.attached")
-    assert event.data["systems"] == slugs and event.data["suppressed"] == 11
+    assert event.data["systems"] == slugs
+    assert event.data["suppressed"] == 11
     assert Alert.objects.get(fingerprint="d0").why["topology"]["dataset"] == "tx_enriched"
     assert counters_are_exact()
 
@@ -276,8 +297,10 @@ def test_faulty_data_and_its_consequences_in_one_batch_come_in_this_order() -> N
         signal("a-drift", system="fraud-card"),
         signal("schema", family="DATAQ", dataset="tx_enriched", system=""),
     )
-    assert the_incident().incident_class == "DATAQ" and the_incident().alert_count == 2
-    assert kinds() == ["incident.opened", "alerts.attached"] and counters_are_exact()
+    assert the_incident().incident_class == "DATAQ"
+    assert the_incident().alert_count == 2
+    assert kinds() == ["incident.opened", "alerts.attached"]
+    assert counters_are_exact()
 
 
 def test_old_faulty_data_explains_nothing() -> None:
@@ -305,10 +328,12 @@ def test_a_rule_of_ones_own_decides_and_is_named() -> None:
                                 warning_signals=1, title="Staging: {system}")  # fmt: skip
     tell(signal(labels={"env": "staging"}, level=None, family=None, metric="auc"))
     incident = the_incident()
-    assert incident.title == "Staging: Recs-Home" and incident.grouping_key == "env=staging"
+    assert incident.title == "Staging: Recs-Home"
+    assert incident.grouping_key == "env=staging"
     why = Alert.objects.get().explain()
     assert why["rule"] == {"name": "Staging", "version": 2, "passed_over": []}
-    assert why["incident"] == incident.key and why["window_seconds"] == 86_400
+    assert why["incident"] == incident.key
+    assert why["window_seconds"] == 86_400
 
 
 def test_without_any_rule_nothing_falls_through() -> None:
@@ -324,7 +349,8 @@ def test_text_that_no_database_keeps_does_not_harm_its_neighbours() -> None:
         signal("x" * 900, title="t" * 900, feature="f" * 900, sample_size=2**80),
         signal("fine"),
     )  # fmt: skip
-    assert result.created == 3 and the_incident().alert_count == 3
+    assert result.created == 3
+    assert the_incident().alert_count == 3
     tell(signal("x" * 900))
     assert Alert.objects.filter(count=2).count() == 1
 
@@ -337,7 +363,8 @@ def test_a_batch_takes_as_few_statements_for_many_alerts_as_for_one(django_asser
         tell(*many)
     with django_assert_max_num_queries(10):
         tell(*many)
-    assert the_incident().alert_count == 401 and the_incident().report_count == 801
+    assert the_incident().alert_count == 401
+    assert the_incident().report_count == 801
 
 
 def test_an_empty_batch_is_nothing() -> None:
