@@ -15,6 +15,8 @@ from kombu.transport import TRANSPORT_ALIASES
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 TRANSPORT_ALIASES["embedded"] = "config.embedded:Transport"
 
+#: The one task: look at row `id` of `kind`; without an id, at whatever is due. `config.worker` performs it.
+LOOK = "holdfast.look"
 #: Seconds after which a message is worth nothing: the sweeper has found its row long before.
 STALE = 600
 
@@ -48,14 +50,6 @@ if settings.HOLDFAST_BROKER_URL.startswith("redis"):
     }
 
 
-@app.task(name="holdfast.look")
-def look(kind: str, id: int | None = None) -> None:
-    """Look at row `id` of `kind` (see `config.wiring.HANDLERS`); without an id, at whatever is due."""
-    from config.worker import perform
-
-    perform(kind, id)
-
-
 def send_look(kind: str, id: int | None) -> None:
     """Publish one message without retries; raises whatever the broker's client raises."""
-    look.apply_async((kind, id), retry=False, expires=STALE)
+    app.send_task(LOOK, (kind, id), retry=False, expires=STALE, ignore_result=True)

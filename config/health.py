@@ -20,7 +20,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from config.insiders import is_insider
-from config.observability import mask
+from config.logs import mask
 from config.worker import HEARTBEAT
 
 #: A worker is silent after six missed heartbeats.

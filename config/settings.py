@@ -327,8 +327,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "json": {"()": "config.observability.JsonLines"},
-        "text": {"()": "config.observability.TextLines"},
+        "json": {"()": "config.logs.JsonLines"},
+        "text": {"()": "config.logs.TextLines"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": HOLDFAST_LOG_FORMAT}},
     "root": {"handlers": ["stderr"], "level": HOLDFAST_LOG_LEVEL},

@@ -245,8 +245,10 @@ class Worker:
         from celery.worker import WorkController, state
 
         from config import embedded
-        from config.celery import app
+        from config.celery import LOOK, app
 
+        if LOOK not in app.tasks:
+            app.task(name=LOOK)(perform)
         embedded.hurry(False)
         state.should_stop = state.should_terminate = None
         # WorkController, not `celery worker`: the latter owns signals and the command line

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from django.core.wsgi import get_wsgi_application
 
+from config.logs import JsonLines, TextLines, mask, request_id
 from config.metrics import requests_registry
-from config.observability import JsonLines, TextLines, mask, measured, request_id
+from config.observability import measured
 
 
 def record(message: str, *args: object, error: BaseException | None = None) -> logging.LogRecord:
