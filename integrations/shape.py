@@ -53,7 +53,6 @@ def signal_of(
     title = text(first(told, "title", "summary", "name", "message", "alertname")) or dedup_key
     if not title:
         raise Unfit('it has neither "title" nor "dedup_key"')
-    declared_family = first(told, "family", "class", "incident_class")
     system = text(model.get("name"))
     version = text(first(told, "version", "model_version") or model.get("version"))
     places = [text(first({**metric, **told}, name)) for name in ("feature", "segment", "dataset")]
@@ -71,7 +70,7 @@ def signal_of(
         title=title,
         observed_at=at["observed_at"],
         level=normalise.level(first(told, "severity", "level")),
-        family=normalise.family(declared_family, metric_name, title),
+        family=normalise.family(*(told.get(name) for name in ("family", "class", "incident_class"))),
         description=first(told, "description", "text", "details", "body") or "",
         labels=labels,
         system=system,

@@ -112,12 +112,7 @@ def _signal(alert: Mapping[str, Any], group: Mapping[str, Any], inbound: Inbound
         status=status,
         title=title or "Alert without a name",
         level=normalise.level(first(labels, "severity", "level", "priority")),
-        family=normalise.family(
-            first(labels, "family", "incident_class", "class"),
-            name,
-            facts["metric"],
-            labels.get("category", ""),
-        ),
+        family=normalise.family(*(labels.get(name) for name in ("family", "incident_class", "class"))),
         description=first(notes, "description", "message", "details") or "",
         labels=labels,
         starts_at=normalise.moment(alert.get("startsAt")),

@@ -234,6 +234,7 @@ def _signal(event: Mapping[str, Any], inbound: Inbound, paths: Paths) -> Signal:
         said.setdefault("system", said["model_name"])
     labels = {
         **{name: text(value) for name, value in event.items() if name not in _CORE},
+        "alertname": stem,  # where rules and intake look for what a condition is called
         "ce_type": kind,
         "ce_source": text(event["source"]),
         **({"ce_subject": subject} if subject else {}),
@@ -255,7 +256,6 @@ def _signal(event: Mapping[str, Any], inbound: Inbound, paths: Paths) -> Signal:
             "title": title,
             "description": data if isinstance(data, str) else "",
             "observed_at": event.get("time"),
-            "family": normalise.family(None, stem),
         },
     )
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+from django.db import connections
 
 from incidents.intake.signal import Signal
 from integrations.connecting import connect
@@ -98,6 +101,8 @@ def knock(
         **environ,
     }
     answer = b"".join(predispatch(django)(request, start_response))
+    if threading.current_thread() is not threading.main_thread():
+        connections.close_all()  # the pool's threads end with the test, not with the process
     return Answered(told["status"], told["headers"], answer)
 
 

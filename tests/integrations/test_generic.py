@@ -33,7 +33,7 @@ def test_the_full_shape_is_read() -> None:
         "firing",
         "critical",
     )
-    assert (signal.system, signal.version, signal.family) == ("credit-risk", "17", "DRIFT")
+    assert (signal.system, signal.version) == ("credit-risk", "17")
     assert (signal.metric, signal.value, signal.threshold, signal.comparator) == ("psi", 0.41, 0.25, ">")
     assert signal.starts_at == datetime(2025, 3, 1, 12, tzinfo=UTC)
     assert signal.links[0] == ("dashboard", "https://grafana.example.com/d/abc")
@@ -70,6 +70,7 @@ def test_short_forms_mean_the_same() -> None:
         request(
             {
                 "title": "T",
+                "class": "drift",
                 "model": "churn",
                 "metric": "ks",
                 "value": "0.2",
@@ -78,7 +79,7 @@ def test_short_forms_mean_the_same() -> None:
             }
         ),
     )
-    assert (signal.system, signal.metric, signal.value) == ("churn", "ks", 0.2)
+    assert (signal.system, signal.metric, signal.value, signal.family) == ("churn", "ks", 0.2, "DRIFT")
     assert (signal.level, signal.status) == ("warning", "firing")
     [signal] = read("generic", request({"title": "T", "psi": 0.3, "started_at": 1772366400}))
     assert (signal.metric, signal.value, signal.starts_at) == ("psi", 0.3, NOON)
