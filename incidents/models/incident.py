@@ -430,13 +430,47 @@ class Incident(ConcurrentTransitionMixin, models.Model):
                 at=at,
             )
 
-    def restrict(self, *, by: Any, reason: str, at: datetime | None = None) -> Event:
-        """Need-to-know from now on: only named people and security see it."""
-        require(by, "incident.change_state", self)
+    def restrict(
+        self, *, reason: str, by: Any = None, actor: str = "", at: datetime | None = None
+    ) -> Event | None:
+        """Need-to-know from now on: only named people, commanders and security see it."""
+        if by is not None:
+            require(by, "incident.change_state", self)
         with self._changing():
+            if self.restricted:
+                return None
             self.restricted = True
             self._keep("restricted")
-            return self.record("incident.restricted", text=f"Restricted: {reason}", by=by, at=at)
+            return self.record("incident.restricted", text=f"Restricted: {reason}", by=by, actor=actor, at=at)
+
+    def hold_evidence(
+        self, *, reason: str, by: Any = None, actor: str = "", at: datetime | None = None
+    ) -> Event | None:
+        """From now on steps that destroy evidence are blocked; nothing here lifts the hold by itself."""
+        if by is not None:
+            require(by, "incident.change_state", self)
+        with self._changing():
+            if self.evidence_hold:
+                return None
+            self.evidence_hold = True
+            self._keep("evidence_hold")
+            return self.record("evidence.held", text=f"Evidence hold: {reason}", by=by, actor=actor, at=at)
+
+    def freeze_affected(
+        self, *, people: int, text: str, by: Any = None, actor: str = "", at: datetime | None = None
+    ) -> Event | None:
+        """The list of affected parties is final, with this many people; a frozen list stays."""
+        if by is not None:
+            require(by, "incident.edit", self)
+        with self._changing():
+            if self.affected_frozen_at is not None:
+                return None
+            self.affected_people, self.affected_frozen_at = people, at or timezone.now()
+            self._keep("affected_people", "affected_frozen_at")
+            return self.record(
+                "incident.affected_frozen", text=text, by=by, actor=actor, at=self.affected_frozen_at,
+                data={"people": people},
+            )  # fmt: skip
 
     def record(
         self, kind: str, *, text: str = "", by: Any = None, actor: str = "", at: datetime | None = None,

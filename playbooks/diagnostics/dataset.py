@@ -67,18 +67,8 @@ def read(
     in each root. A URL is read with `fetch`, else with the fetcher set by `set_fetcher`.
     Raises DataProblem for whatever keeps the data from being used.
     """
-    location = str(location).strip()
-    if not location:
-        raise DataProblem(
-            "No data location was given: set `reference` and `current` on the AI system or the step."
-        )
-    shown = shown_location(location)
-    if "://" in location:
-        content = _fetched(location, shown, fetch or FETCH)
-        if len(content) > max_bytes:
-            raise DataProblem(_too_large(shown, len(content), max_bytes))
-    else:
-        content = _content_of(_confined(location, roots), shown, max_bytes)
+    content = load(location, roots=roots, fetch=fetch, max_bytes=max_bytes)
+    shown = shown_location(str(location).strip())
     if not content:
         raise DataProblem(
             f"{shown} is empty (0 bytes): check that its producer finished writing, then run again."
@@ -95,6 +85,24 @@ def read(
         rows=len(frame),
         truncated=truncated,
     )
+
+
+def load(
+    location: str, *, roots: Sequence[Path | str], fetch: Fetch | None = None, max_bytes: int = MAX_BYTES
+) -> bytes:
+    """The bytes at `location` as they are, under the same rules as `read`. Raises DataProblem."""
+    location = str(location).strip()
+    if not location:
+        raise DataProblem(
+            "No data location was given: set `reference` and `current` on the AI system or the step."
+        )
+    shown = shown_location(location)
+    if "://" not in location:
+        return _content_of(_confined(location, roots), shown, max_bytes)
+    content = _fetched(location, shown, fetch or FETCH)
+    if len(content) > max_bytes:
+        raise DataProblem(_too_large(shown, len(content), max_bytes))
+    return content
 
 
 def require(dataset: Dataset, columns: Iterable[str]) -> None:
