@@ -121,6 +121,20 @@ def connect(
     return Made(row, created, url)
 
 
+def switch(row: Connection, *, on: bool, reason: str = "", by: User | None = None) -> None:
+    """Pause a connection or let it work again: paused it neither receives nor sends, deliveries wait."""
+    with transaction.atomic():
+        row.enabled, row.paused_reason = on, "" if on else reason
+        row.save(update_fields=["enabled", "paused_reason"])
+        Event.objects.create(
+            kind="connection.resumed" if on else "connection.paused",
+            by=by,
+            text=f'Connection "{row.name}" ' + ("works again." if on else f"paused: {reason}"),
+            data={"connection": row.pk, "reason": reason},
+        )
+        transaction.on_commit(tokens.forget)
+
+
 def _new_address(row: Connection) -> str:
     """A fresh token; the former one stays good for a day, so that rotation loses nothing."""
     if row.token_digest:

@@ -1,0 +1,246 @@
+"""Connections: health at a glance, settings, address, test, and a trial before saving."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+from django.conf import settings as site
+from django.contrib import messages
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
+
+from incidents.access import can, require
+from incidents.pages.door import me, signed_in
+from incidents.pages.keyset import page_of
+from integrations import connecting, shelf
+from integrations.contract import Announcement, Inbound, Provider, Unreadable
+from integrations.masking import mask
+from integrations.models import Connection, Delivery, InboxMessage
+from integrations.outbox.announce import queue
+from integrations.pages.forms import NameForm, PauseForm, SettingsForm, TrialForm
+from integrations.secrets import SecretsUnreadable
+
+PAGE = 40
+LAST = 8
+
+
+def kind_of(slug: str) -> Provider | None:
+    """The provider, or None when this installation has it no longer."""
+    return shelf.providers().get(slug)
+
+
+def light() -> Any:
+    """Connections without their settings: a list needs no secrets."""
+    return Connection.objects.defer("settings")
+
+
+@signed_in
+def connections(request: HttpRequest) -> HttpResponse:
+    """All connections, those in trouble marked."""
+    require(me(request), "config.see")
+    page = page_of(light(), ["name", "id"], request.GET.get("after", ""), PAGE)
+    health = health_of([row.pk for row in page.rows])
+    rows = [{"row": row, "kind": kind_of(row.provider), **health[row.pk], "mark": mark_of(row)} for row in page.rows]
+    context = {"rows": rows, "page": page, "can_edit": can(me(request), "config.edit")}
+    return render(request, "integrations/connections.html", context)
+
+
+def mark_of(row: Connection) -> tuple[str, str]:
+    """(state for the badge, word): how a connection is, by what happened last."""
+    if not row.enabled:
+        return "paused", "Paused"
+    good = max(filter(None, (row.last_success_at, row.last_received_at)), default=None)
+    if row.last_error_at and (good is None or row.last_error_at > good):
+        return "failed", "Failing"
+    if good is None:
+        return "queued", "Not used yet"
+    return "succeeded", "Working"
+
+
+def health_of(ids: list[int]) -> dict[int, dict[str, int]]:
+    """{connection: {"waiting", "dead", "set_aside", "unread"}}: rows that are not finished."""
+    found: dict[int, dict[str, int]] = defaultdict(lambda: {"waiting": 0, "dead": 0, "set_aside": 0, "unread": 0})
+    out = Delivery.objects.filter(connection__in=ids, state__in=("queued", "sending", "dead")).order_by()
+    for number, state, n in out.values_list("connection", "state").annotate(n=Count("id")):
+        found[number]["dead" if state == "dead" else "waiting"] += n
+    inward = InboxMessage.objects.filter(connection__in=ids, status__in=("new", "set_aside")).order_by()
+    for number, status, n in inward.values_list("connection", "status").annotate(n=Count("id")):
+        found[number]["unread" if status == "new" else "set_aside"] += n
+    return found
+
+
+@never_cache
+@signed_in
+def new(request: HttpRequest) -> HttpResponse:
+    """The shelf of providers as cards; with `?provider=`, its form."""
+    require(me(request), "config.edit")
+    slug = request.GET.get("provider", "")
+    if not slug:
+        return render(request, "integrations/shelf.html", {"kinds": shelf.providers().values()})
+    kind = kind_of(slug)
+    if kind is None:
+        raise Http404(f"There is no provider {slug!r}.")
+    name = NameForm(request.POST or None)
+    form = SettingsForm(kind, request.POST or None)
+    if request.method == "POST" and name.is_valid() & form.is_valid():
+        try:
+            made = connecting.connect(slug, name.cleaned_data["name"], form.changes(), by=me(request))
+        except connecting.BadSettings as error:
+            form.refuse(error)
+        else:
+            return _made(request, made)
+    status = 422 if request.method == "POST" else 200
+    context = {"kind": kind, "name_form": name, "form": form}
+    return render(request, "integrations/new.html", context, status=status)
+
+
+def _made(request: HttpRequest, made: connecting.Made) -> HttpResponse:
+    """The address is shown in this answer and nowhere else, as only its hash is kept."""
+    if made.url is None:
+        messages.success(request, f"{made.connection} is ready. Send a test to see it work.")
+        return redirect("integrations:connection", made.connection.pk)
+    context = {
+        "connection": made.connection, "url": made.url, "created": made.created, "kind": kind_of(made.connection.provider)
+    }  # fmt: skip
+    return render(request, "integrations/made.html", context, status=201)
+
+
+@never_cache
+@signed_in
+def connection(request: HttpRequest, pk: int) -> HttpResponse:
+    """One connection: health, settings, routes, the last messages. POST saves the settings or tries them."""
+    user = me(request)
+    require(user, "config.see")
+    row = get_object_or_404(light(), pk=pk)
+    kind = kind_of(row.provider)
+    problem, stored = _stored(row)
+    form = SettingsForm(kind, request.POST or None, stored=stored) if kind else None
+    trial = TrialForm(request.POST or None, initial=_example(request, row))
+    tried: dict[str, Any] | None = None
+    if request.method == "POST" and form is not None:
+        require(user, "config.edit")
+        if form.is_valid() & trial.is_valid():
+            try:
+                if request.POST.get("then") == "try":
+                    tried = _try(form, trial.cleaned_data["message"], row)
+                else:
+                    connecting.connect(row.provider, row.name, form.changes(), by=user)
+                    messages.success(request, "Saved.")
+                    return redirect("integrations:connection", pk)
+            except connecting.BadSettings as error:
+                form.refuse(error)
+            except (SecretsUnreadable, ValueError) as error:
+                form.add_error(None, str(error))
+    refused = form is not None and form.is_bound and not form.is_valid()
+    context = {
+        **_page(request, row, kind), "form": form, "trial": trial, "tried": tried, "problem": problem,
+        "pause_form": PauseForm(),
+    }  # fmt: skip
+    return render(request, "integrations/connection.html", context, status=422 if refused else 200)
+
+
+def _page(request: HttpRequest, row: Connection, kind: Provider | None) -> dict[str, Any]:
+    user = me(request)
+    return {
+        "connection": row,
+        "kind": kind,
+        "mark": mark_of(row),
+        "can_edit": can(user, "config.edit"),
+        "routes": list(row.routes.all()),
+        "received": list(row.messages.defer("body", "headers")[:LAST]),
+        "sent": list(row.deliveries.defer("announcement", "transcript")[:LAST]),
+        **health_of([row.pk])[row.pk],
+    }
+
+
+def _stored(row: Connection) -> tuple[str, dict[str, Any]]:
+    try:
+        return "", dict(row.settings)
+    except SecretsUnreadable as error:
+        return str(error), {}
+
+
+def _example(request: HttpRequest, row: Connection) -> dict[str, str]:
+    """The message to try: one that was received, named by `?message=`, with credentials masked."""
+    wanted = request.GET.get("message", "")
+    if not wanted.isdecimal() or len(wanted) > 15:
+        return {}
+    found = row.messages.filter(pk=int(wanted)).first()
+    return {"message": str(mask(found.body))} if found else {}
+
+
+def _try(form: SettingsForm, message: str, row: Connection) -> dict[str, Any]:
+    """What the message would become under these settings. Raises BadSettings."""
+    cleaned = connecting.clean(form.kind, form.settings())
+    types = form.kind.content_types
+    inbound = Inbound({"content-type": types[0]}, message.encode(), datetime.now(UTC), origin=row.origin)
+    try:
+        return {"signals": form.kind.parse(inbound, cleaned)}
+    except Unreadable as error:
+        return {"problem": str(error)}
+    except Exception as error:  # a provider may break on what nobody ever sent; the page says so
+        return {"problem": f"The reader of {form.kind.title} broke on this message ({type(error).__name__}: {error})."}
+
+
+@require_POST
+@signed_in
+def switch(request: HttpRequest, pk: int) -> HttpResponse:
+    """Pause with a reason, or resume."""
+    require(me(request), "config.edit")
+    row = get_object_or_404(light(), pk=pk)
+    if row.enabled:
+        form = PauseForm(request.POST)
+        if not form.is_valid():
+            messages.error(request, "Say why the connection rests, then pause it.")
+            return redirect("integrations:connection", pk)
+        connecting.switch(row, on=False, reason=form.cleaned_data["reason"], by=me(request))
+        messages.success(request, f"{row} is paused. What is to be sent waits.")
+    else:
+        connecting.switch(row, on=True, by=me(request))
+        messages.success(request, f"{row} works again.")
+    return redirect("integrations:connection", pk)
+
+
+@never_cache
+@require_POST
+@signed_in
+def address(request: HttpRequest, pk: int) -> HttpResponse:
+    """A new inbound address; the former one stays good for a day."""
+    require(me(request), "config.edit")
+    row = get_object_or_404(light(), pk=pk)
+    try:
+        made = connecting.connect(row.provider, row.name, rotate=True, by=me(request))
+    except (connecting.BadSettings, SecretsUnreadable, shelf.UnknownProvider) as error:
+        messages.error(request, f"The address was not changed: {error}")
+        return redirect("integrations:connection", pk)
+    return _made(request, made)
+
+
+@require_POST
+@signed_in
+def test(request: HttpRequest, pk: int) -> HttpResponse:
+    """Queue a message of kind `test` and show how it fares."""
+    require(me(request), "config.edit")
+    row = get_object_or_404(light(), pk=pk)
+    kind = kind_of(row.provider)
+    if kind is None or not kind.outbound:
+        messages.error(request, f"{row} does not send. Use its address to send it a message.")
+        return redirect("integrations:connection", pk)
+    delivery = queue(row, replace(TEST, idempotency_key=f"test:{uuid4()}", at=timezone.now().isoformat(),
+                                  text=f"{me(request)} tested this connection. Nothing is wrong.",
+                                  url=site.HOLDFAST_BASE_URL))  # fmt: skip
+    return redirect("integrations:delivery", delivery.pk)
+
+
+#: What a test says; key, time and text are filled in.
+TEST = Announcement(
+    kind="test", idempotency_key="", incident_key="TEST", title="Test from Holdfast", severity=5, state="", source="Holdfast"
+)

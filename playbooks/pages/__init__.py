@@ -1,0 +1,1 @@
+"""The pages of the first floor: playbooks and their versions, runs, approvals."""
