@@ -25,7 +25,7 @@ OWN = ("verified", "outputs")
 Scope = Mapping[str, Any]
 
 _MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-_ENV = cel.NewEnv(variables={name: _MAP for name in (*ROOTS, *OWN)})
+_ENV = cel.NewEnv(variables=dict.fromkeys((*ROOTS, *OWN), _MAP))
 _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*)|(?P<string>[rRbB]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))"""
     r"""|(?P<name>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)|(?P<sign>.)""",

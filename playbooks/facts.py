@@ -93,7 +93,17 @@ def of_run(run: Any) -> dict[str, Any]:
 def labels(incident: Any) -> dict[str, str]:
     """What `applies_to.matchers` of a playbook see."""
     known = of_incident(incident)
-    names = ("severity", "class", "subtype", "state", "system", "environment", "tier", "decision_type", "source")
+    names = (
+        "severity",
+        "class",
+        "subtype",
+        "state",
+        "system",
+        "environment",
+        "tier",
+        "decision_type",
+        "source",
+    )
     return {name: str(known[name]) for name in names} | {"restricted": str(incident.restricted).lower()}
 
 

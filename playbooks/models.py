@@ -35,6 +35,10 @@ class Playbook(models.Model):
         return self.versions.filter(published_key=True).first()
 
 
+class PublishedVersion(Exception):
+    """A published version is history: runs are pinned to it."""
+
+
 class PlaybookVersion(models.Model):
     """One text of a playbook. Drafts are edited; a published version never changes at all."""
 
@@ -73,6 +77,19 @@ class PlaybookVersion(models.Model):
     def __str__(self) -> str:
         return f"{self.playbook.slug} v{self.number}"
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self._refuse_changes("changes")
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        self._refuse_changes("is deleted")
+        return super().delete(*args, **kwargs)
+
+    def _refuse_changes(self, what: str) -> None:
+        kept = PlaybookVersion.objects.filter(pk=self.pk).exclude(status="draft") if self.pk else None
+        if kept is not None and kept.exists():
+            raise PublishedVersion(f"{self} was published and never {what}. Make a new draft instead.")
+
 
 class Run(models.Model):
     """One execution, pinned to a version. Who works on it until when is its lease; `fence` grows with
@@ -96,7 +113,8 @@ class Run(models.Model):
     state = models.CharField(max_length=10, choices=STATES, default="queued")
     dry_run = models.BooleanField(default=False)
     inputs = models.JSONField(default=dict)
-    #: conductor's position: {"next": "DR-03", "done": [...], "skipped": [...]}
+    #: where the run stands: {"next": "DR-03"}, and while effects are taken back
+    #: {"undo": {"left": [...], "done": [...], "kept": [...], "reason": ..., "tries": n}}
     cursor = models.JSONField(default=dict)
     lease_owner = models.CharField(max_length=80, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -158,7 +176,7 @@ class Step(models.Model):
     inputs = models.JSONField(default=dict)
     outputs = models.JSONField(default=dict)
     memory = models.JSONField(default=dict, help_text="What Wait.state left for the next look.")
-    #: effect phase reached: "" → "executed" → "verified"; a restart goes on from here
+    #: effect phase reached: "" → "prepared" → "executed" → "verified"; a restart goes on from here
     phase = models.CharField(max_length=10, blank=True)
     verified = models.JSONField(default=dict, help_text="What was read back.")
     verdict = models.CharField(max_length=14, blank=True)

@@ -81,7 +81,8 @@ def _read(
     stem = filename.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
     if stem and definition.slug and stem != definition.slug:
         reader.note(
-            places.get(("playbook",)), f"The file is called {stem}, the playbook {definition.slug}; make them the same."
+            places.get(("playbook",)),
+            f"The file is called {stem}, the playbook {definition.slug}; make them the same.",
         )
     return definition, sorted(set(reader.problems))
 
@@ -92,7 +93,8 @@ def _definition(reader: Reader, node: yaml.Node, places: rules.Places) -> Defini
     places["playbook",] = top.nodes.get("playbook", node)
     if slug and not _SLUG.fullmatch(slug):
         reader.note(top.nodes["playbook"], "The slug takes lower-case letters, digits and dashes.")
-    classes, matchers = (), ""
+    classes: tuple[str, ...] = ()
+    matchers = ""
     if (inner := top.take("applies_to")) is not None:
         applies = Map(reader, inner, "applies_to")
         classes = applies.read("classes", r.words(list(CLASS_TITLES)), ())
@@ -162,7 +164,9 @@ def _fields(reader: Reader, items: list[yaml.Node], what: str) -> tuple[Field, .
 def _steps(reader: Reader, top: Map, places: rules.Places) -> tuple[StepDef, ...]:
     items = top.read("steps", r.nodes, [])
     if not items:
-        reader.note(top.nodes.get("steps", top.node), "A playbook needs “steps”, a list with at least one step.")
+        reader.note(
+            top.nodes.get("steps", top.node), "A playbook needs “steps”, a list with at least one step."
+        )
     if len(items) > MOST_STEPS:
         reader.note(items[MOST_STEPS], f"More than {MOST_STEPS} steps; split the playbook.")
         items = items[:MOST_STEPS]
@@ -185,7 +189,8 @@ def _step(reader: Reader, node: yaml.Node, places: rules.Places) -> StepDef | No
         return None
     if not _STEP_ID.fullmatch(id) or id == "end":
         reader.note(
-            inner.nodes["id"], f"The step id {id!r} takes letters, digits, _ and -, begins with a letter and is not “end”."
+            inner.nodes["id"],
+            f"The step id {id!r} takes letters, digits, _ and -, begins with a letter and is not “end”.",
         )
     inner.what = f"step {id}"
     kind = inner.text("kind", required=True)
@@ -226,7 +231,9 @@ def _step(reader: Reader, node: yaml.Node, places: rules.Places) -> StepDef | No
         line=node.start_mark.line + 1,
     )
     inner.close()
-    return replace(step, params={"text": step.text, **step.params}) if kind == "notify" and step.text else step
+    return (
+        replace(step, params={"text": step.text, **step.params}) if kind == "notify" and step.text else step
+    )
 
 
 def _params(reader: Reader, node: yaml.Node, name: str) -> dict[str, object] | None:
@@ -328,4 +335,3 @@ def _approve(inner: Map, kind: str) -> ApproveRule | None:
     )
     one.close()
     return found
-

@@ -17,6 +17,7 @@ MOST_NODES = 20_000
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,29 +39,26 @@ class Reader:
         self.problems: list[Problem] = []
 
     def note(self, node: yaml.Node | None, message: str) -> None:
-        mark = node.start_mark if node is not None else None
-        self.problems.append(
-            Problem(mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, message)
-        )
+        self._at(None if node is None else node.start_mark, message)
+
+    def _at(self, mark: Any, message: str) -> None:
+        line, column = (mark.line, mark.column) if mark else (0, 0)
+        self.problems.append(Problem(line + 1, column + 1, message))
 
     def compose(self, text: str) -> yaml.MappingNode | None:
         """The document's mapping, or None with the problems noted. Nothing is constructed."""
         if len(text.encode()) > LARGEST:
-            self.note(None, f"The text is larger than {LARGEST // 1024} KB; a playbook should be far smaller.")
+            self.note(
+                None, f"The text is larger than {LARGEST // 1024} KB; a playbook should be far smaller."
+            )
             return None
         try:
             if not self._is_modest(text):
                 return None
             node = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            self.problems.append(
-                Problem(
-                    mark.line + 1 if mark else 1,
-                    mark.column + 1 if mark else 1,
-                    f"This is not YAML: {error.problem or error.context}.",
-                )
-            )
+            where = error.problem_mark or error.context_mark
+            self._at(where, f"This is not YAML: {error.problem or error.context}.")
             return None
         except yaml.YAMLError as error:
             self.note(None, f"This is not YAML: {error}.")
@@ -71,9 +69,8 @@ class Reader:
         return node
 
     def _is_modest(self, text: str) -> bool:
-        depth = nodes = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            nodes += 1
+        depth = 0
+        for nodes, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
             elif isinstance(event, yaml.CollectionEndEvent):
@@ -86,8 +83,7 @@ class Reader:
                 else ""
             )  # fmt: skip
             if trouble:
-                mark = event.start_mark
-                self.problems.append(Problem(mark.line + 1, mark.column + 1, trouble))
+                self._at(event.start_mark, trouble)
                 return False
         return True
 
@@ -119,7 +115,7 @@ class Map:
         node = self.nodes.get(name)
         return None if node is None or is_null(node) else node
 
-    def read(self, name: str, how: Callable[[Reader, yaml.Node, str], T | None], otherwise: T) -> T:
+    def read(self, name: str, how: Callable[[Reader, yaml.Node, str], T | None], otherwise: U) -> T | U:
         """The value of `name` read by `how`, or `otherwise` when absent or wrong (then noted)."""
         node = self.take(name)
         if node is None:
@@ -138,7 +134,8 @@ class Map:
             for key, _ in self.node.value:
                 if isinstance(key, yaml.ScalarNode) and key.value not in self._known:
                     self.reader.note(
-                        key, f"Unknown key “{key.value}” in {self.what}; known: {', '.join(sorted(self._known))}."
+                        key,
+                        f"Unknown key “{key.value}” in {self.what}; known: {', '.join(sorted(self._known))}.",
                     )
 
 

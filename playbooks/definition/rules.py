@@ -131,13 +131,15 @@ def _action(step: StepDef, actions: Mapping[str, Action], places: Places, reader
         for verb in ("verify", "undo"):
             if getattr(type(action), verb) is getattr(Action, verb):
                 reader.note(
-                    places["steps", step.id], f"The action {step.action} changes the world but has no {verb}()."
+                    places["steps", step.id],
+                    f"The action {step.action} changes the world but has no {verb}().",
                 )
     given = places.get(("steps", step.id, "with"), places["steps", step.id])
     known = {param.name: param for param in action.params}
     for name in step.params.keys() - known.keys():
         reader.note(
-            given, f"Step {step.id}: {step.action} takes no {name!r}; it takes {', '.join(known) or 'nothing'}."
+            given,
+            f"Step {step.id}: {step.action} takes no {name!r}; it takes {', '.join(known) or 'nothing'}.",
         )
     for param in action.params:
         if param.name not in step.params:
@@ -169,9 +171,7 @@ def wrong_value(param: Any, value: Any, *, final: bool = False) -> str:
 def _references(
     definition: Definition, actions: Mapping[str, Action], places: Places, reader: Reader
 ) -> None:
-    offers = {
-        step.id: _outputs(step, actions.get(step.action)) for step in definition.steps
-    }
+    offers = {step.id: _outputs(step, actions.get(step.action)) for step in definition.steps}
     spelled = {spelling: id for id in offers for spelling in (id, id.replace("-", "_"))}
 
     def complain(node: yaml.Node, found: list[Reference]) -> None:
@@ -184,16 +184,18 @@ def _references(
             found = references(node.value)
             for reference in found:
                 if reference.root in ("verified", "outputs") and path[-1] != "verify":
-                    reader.note(node, f"“{reference.root}” is known only in “verify”; write steps[\"ID\"].name.")
+                    reader.note(
+                        node, f'“{reference.root}” is known only in “verify”; write steps["ID"].name.'
+                    )
             complain(node, [f for f in found if f.root not in ("verified", "outputs")])
     for step in definition.steps:
         for key, value in (("with", dict(step.params)), ("text", step.text)):
-            node = places.get(("steps", step.id, key))
-            if node is not None:
+            where = places.get(("steps", step.id, key))
+            if where is not None:
                 try:
-                    complain(node, template_references(value))
+                    complain(where, template_references(value))
                 except ExpressionError as error:
-                    reader.note(node, f"Step {step.id}: {error}")
+                    reader.note(where, f"Step {step.id}: {error}")
 
 
 def _outputs(step: StepDef, action: Action | None) -> frozenset[str]:
@@ -203,7 +205,10 @@ def _outputs(step: StepDef, action: Action | None) -> frozenset[str]:
 
 
 def _unknown(
-    reference: Reference, definition: Definition, offers: Mapping[str, frozenset[str]], spelled: Mapping[str, str]
+    reference: Reference,
+    definition: Definition,
+    offers: Mapping[str, frozenset[str]],
+    spelled: Mapping[str, str],
 ) -> str:
     first = reference.path[0] if reference.path else ""
     match reference.root:
@@ -231,7 +236,9 @@ def _paths(definition: Definition, places: Places, reader: Reader) -> None:
         for target, key in leads_to(definition, step).items():
             if target != END and not definition.knows(target):
                 where = places.get(("steps", step.id, *key.split("/")), places["steps", step.id])
-                reader.note(where, f"Step {step.id} leads to {target!r}, which does not exist (or write “end”).")
+                reader.note(
+                    where, f"Step {step.id} leads to {target!r}, which does not exist (or write “end”)."
+                )
             elif target != END:
                 edges[step.id].add(target)
     if not definition.steps:

@@ -1,0 +1,495 @@
+"""One lease of a run: what is known about it, and how it is written down, always under the fence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import cached_property, lru_cache
+from typing import Any
+
+from django.db import transaction
+from django.urls import NoReverseMatch
+from django.utils import timezone
+
+from incidents import wake
+from incidents.models import Event, Evidence
+from playbooks import facts, shelf
+from playbooks.conductor import (
+    Asked,
+    AskPerson,
+    Compensate,
+    Decision,
+    Expired,
+    Fail,
+    Failed,
+    Finish,
+    Outcome,
+    Outdated,
+    Passed,
+    Progress,
+    RunStep,
+    Succeeded,
+    WaitUntil,
+    decide,
+)
+from playbooks.contract import Action, ActionError, Exhibit
+from playbooks.definition import END, Definition, StepDef, thaw
+from playbooks.expressions import ExpressionError, substitute
+from playbooks.models import Approval, PlaybookVersion, Run, Step
+from playbooks.perform import Request, Result, input_hash, undo
+
+#: Seconds of a lease; longer for a step that may take longer.
+LEASE = 60.0
+LARGEST_OUTPUT = 256 * 1024
+#: Seconds that a step may take in all when the playbook does not say.
+DEADLINE = 30 * 86_400.0
+UNDO_TRIES = 4
+UNDER_WAY = ("running", "waiting", "asking")
+FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
+SETTLED = [
+    "state", "outputs", "verdict", "summary", "verified", "phase", "memory", "error", "tries", "wake_at",
+    "ended_at", "evidence",
+]  # fmt: skip
+
+
+class Superseded(Exception):
+    """Somebody else works on the run, or a person stopped it: nothing more is written."""
+
+
+class Working:
+    """A run under our lease. Reads everything once; every write first checks the fence."""
+
+    def __init__(self, run: Run, clock: datetime | None) -> None:
+        self.run = run
+        self.incident = run.incident
+        self._clock = clock
+        self._fence = run.fence
+        self._rows: list[Step] = list(run.steps.order_by("position", "attempt"))
+        self._facts: dict[str, Any] | None = None
+        self._told: list[Event] = []
+        self._paused = False
+        if run.started_at is None:
+            how = " as a dry run." if run.dry_run else "."
+            self._tell("run.started", f"Playbook “{run.version.playbook.title}” started{how}")
+
+    # --- what is known -------------------------------------------------------------------------
+    @property
+    def now(self) -> datetime:
+        return self._clock or timezone.now()
+
+    @cached_property
+    def definition(self) -> Definition:
+        return definition_of(self.run)
+
+    @property
+    def at(self) -> str:
+        return str(self.run.cursor.get("next") or self.definition.steps[0].id)
+
+    def newest(self, key: str) -> Step | None:
+        return next((row for row in reversed(self._rows) if row.key == key), None)
+
+    def under_way(self) -> Step | None:
+        row = self.newest(self.at) if self.at != END else None
+        return row if row is not None and row.state in UNDER_WAY else None
+
+    def progress(self) -> Progress:
+        if self._facts is None:
+            self._facts = {
+                "incident": facts.of_incident(self.incident),
+                "system": facts.of_system(self.incident.system),
+                "inputs": self.run.inputs,
+                "run": facts.of_run(self.run),
+            }
+        seen = {
+            row.key: {**row.outputs, "state": row.state, "verdict": row.verdict, "summary": row.summary}
+            for row in self._rows
+        }
+        return Progress(
+            self.at, self._facts, seen, len(self._rows), tuple(row.key for row in self._effects())
+        )
+
+    def scope(self) -> dict[str, Any]:
+        return self.progress().scope(self.definition)
+
+    def inputs_of(self, step: StepDef) -> dict[str, Any]:
+        """The step's parameters with their paths looked up. Raises ExpressionError."""
+        found: dict[str, Any] = substitute(dict(step.params), self.scope()) if step.params else {}
+        return found
+
+    def _effects(self) -> list[Step]:
+        """Effects in place that may be undone, oldest first, one row per step."""
+        rows = {
+            row.key: row
+            for row in self._rows
+            if row.phase in ("executed", "verified") and row.state != "undone"
+        }
+        return [row for row in rows.values() if self.definition.step(row.key).undo]
+
+    # --- writing -------------------------------------------------------------------------------
+    def checkpoint(self, row: Step, exhibits: Sequence[Exhibit] = (), **fields: Any) -> None:
+        """Keep how far the step has come, with evidence, and renew the lease. Raises Superseded."""
+        with transaction.atomic():
+            self._renew(row)
+            if exhibits:
+                fields["evidence"] = [*row.evidence, *self._keep(row, exhibits)]
+            self._save(row, fields)
+
+    def renew(self) -> None:
+        """Renew the lease; for actions that take long. Raises Superseded."""
+        self._renew(self.under_way())
+
+    def release(self, state: str, wake_at: datetime | None) -> None:
+        """Give the lease back; nothing was due."""
+        with transaction.atomic():
+            self._fenced({"state": state, "wake_at": wake_at, **FREE})
+
+    def give_up(self, reason: str) -> None:
+        """End the run as failed, whatever else is wrong with it."""
+        with transaction.atomic():
+            fields = {"state": "failed", "reason": reason, "ended_at": self.now, "wake_at": None, **FREE}
+            if Run.objects.filter(pk=self.run.pk, fence=self._fence).update(**fields):
+                self._tell("run.failed", reason)
+                self._publish()
+
+    def go(self, decision: Decision) -> Step | None:
+        """Follow a decision that no step's result led to; the step to do, if any."""
+        fields, ahead = self._ahead(decision)
+        with transaction.atomic():
+            return self._follow(fields, ahead)
+
+    def settle(self, row: Step, result: Result) -> Step | None:
+        """Write down, in one commit, what came of the step and what comes next; the next step to do, if any."""
+        exhibits, row.outputs = _capped(row, result)
+        row.verdict = result.verdict or row.verdict
+        row.summary = result.summary or row.summary
+        row.verified = row.verified if result.verified is None else result.verified
+        row.phase = row.phase if result.phase is None else result.phase
+        row.memory = row.memory if result.memory is None else result.memory
+        row.state = "done" if isinstance(result.outcome, Succeeded) else "failed"
+        decision, wrong = decide(self.definition, self.progress(), result.outcome, self.now)
+        self._judge(row, result.outcome, decision, wrong)
+        fields, ahead = self._ahead(decision)
+        with transaction.atomic():
+            self._fenced(fields)  # first: locks are taken in the order run, incident, the rest
+            self._mark(row, result)
+            row.evidence = [*row.evidence, *self._keep(row, exhibits)]
+            row.save(update_fields=SETTLED)
+            self._report(row, result, decision)
+            if result.request is not None:
+                self._ask(row, result.request)
+            if isinstance(result.outcome, Expired):
+                Approval.objects.filter(step=row, decision="pending").update(
+                    decision="expired", decided_at=self.now
+                )
+            return self._follow(None, ahead)
+
+    def _judge(self, row: Step, outcome: Outcome, decision: Decision, wrong: str) -> None:
+        """How the row stands after the outcome."""
+        row.error = ""
+        if isinstance(decision, WaitUntil):
+            row.state, row.wake_at = "waiting", decision.at
+            if decision.retry:
+                row.error = decision.why
+            else:
+                row.tries, row.summary = 0, decision.why
+            return
+        row.wake_at = None
+        if isinstance(outcome, Asked):
+            row.state, row.wake_at = "asking", outcome.until
+            return
+        row.ended_at = self.now
+        if isinstance(outcome, Outdated):
+            row.state, row.summary = "cancelled", outcome.why
+        elif wrong:
+            row.state, row.error = "failed", wrong
+
+    def _ahead(self, decision: Decision) -> tuple[dict[str, Any], list[Step]]:
+        """The run's columns after the decision, and the rows of the steps passed and of the one to do."""
+        passed = getattr(decision, "passed", ())
+        rows = [self._passed(one, len(self._rows) + at) for at, one in enumerate(passed)]
+        match decision:
+            case RunStep(id):
+                self.run.cursor = {"next": id}
+                if wake.closing.is_set():
+                    return {"state": "queued", "cursor": self.run.cursor, "wake_at": self.now, **FREE}, rows
+                row = self._begun(self.definition.step(id), len(self._rows) + len(rows))
+                return {"state": "running", "cursor": self.run.cursor, **self._lease(row)}, [*rows, row]
+            case WaitUntil(at, why):
+                return {"state": "waiting", "wake_at": at, "reason": why, **FREE}, rows
+            case AskPerson(until):
+                return {"state": "asking", "wake_at": until, "reason": "Waits for a person.", **FREE}, rows
+            case Finish():
+                self.run.cursor = {"next": END}
+                return self._ended("succeeded", self._rehearsed(), rows), rows
+            case Fail(reason, at):
+                self.run.cursor = {"next": at or self.at}
+                return self._ended("failed", reason + self._in_force(), rows), rows
+            case Compensate(steps, reason, at):
+                undo = {"left": list(steps), "done": [], "kept": [], "reason": reason, "tries": 0}
+                self.run.cursor = {"next": at or self.at, "undo": undo}
+                self._tell("run.undoing", f"{reason} Undoing {', '.join(steps)}.")
+                return {
+                    "state": "running",
+                    "cursor": self.run.cursor,
+                    "reason": reason,
+                    **self._lease(None),
+                }, rows
+
+    def _follow(self, fields: dict[str, Any] | None, ahead: list[Step]) -> Step | None:
+        if fields is not None:
+            self._fenced(fields)
+        if self._paused:  # the step to do is made when the run goes on
+            ahead = [row for row in ahead if row.state != "running"]
+        if ahead:
+            Step.objects.bulk_create(ahead)
+            self._rows.extend(ahead)
+        self._publish()
+        return ahead[-1] if ahead and ahead[-1].state == "running" else None
+
+    def _ended(self, state: str, reason: str, passed: list[Step]) -> dict[str, Any]:
+        say = {"succeeded": "went through", "failed": "failed"}[state]
+        self._tell(f"run.{state}", f"Playbook “{self.run.version.playbook.title}” {say}. {reason}".strip())
+        return {
+            "state": state, "cursor": self.run.cursor, "reason": reason, "ended_at": self.now, "wake_at": None, **FREE,
+        }  # fmt: skip
+
+    # --- the fence -----------------------------------------------------------------------------
+    def _fenced(self, fields: dict[str, Any]) -> None:
+        """Write the run's columns if the run is still ours. Raises Superseded. A run that a person paused
+        meanwhile stays paused, unless it has just ended."""
+        if self.run.started_at is None:
+            self.run.started_at = self.now
+            fields = {**fields, "started_at": self.now}
+        ours = Run.objects.filter(pk=self.run.pk, fence=self._fence)
+        # "queued": it was paused and resumed while we were at work
+        if ours.filter(state__in=("running", "queued")).update(**fields):
+            return
+        if fields["state"] in ("running", "queued", "waiting", "asking"):
+            fields = {**fields, "state": "paused", "wake_at": None, **FREE}
+            self._paused = True
+        if not ours.filter(state="paused").update(**fields):
+            raise Superseded("somebody else carries it on, or a person stopped it.")
+
+    def _renew(self, row: Step | None) -> None:
+        ours = Run.objects.filter(
+            pk=self.run.pk, fence=self._fence, state__in=("running", "queued", "paused")
+        )
+        if not ours.update(**self._lease(row)):
+            raise Superseded("somebody else carries it on, or a person stopped it.")
+
+    def _lease(self, row: Step | None) -> dict[str, Any]:
+        """A lease longer than the step may take: it looks before, acts and reads back, each in its time."""
+        seconds = LEASE
+        if row is not None and row.action:
+            own = self.definition.step(row.key).timeout
+            limit = shelf.actions().get(row.action, Action).timeout if own is None else own
+            seconds = max(seconds, 3 * limit + 30)
+        until = self.now + timedelta(seconds=seconds)
+        return {"lease_until": until, "wake_at": until}
+
+    # --- rows ----------------------------------------------------------------------------------
+    def _begun(self, step: StepDef, position: int) -> Step:
+        before = self.newest(step.id)
+        attempt = before.attempt + 1 if before else 1
+        again = before is not None and before.state in ("failed", "cancelled") and before.idempotency_key
+        limit = step.deadline
+        if limit is None and (step.kind in ("auto", "notify") or step.until):
+            limit = DEADLINE
+        row = Step(
+            run=self.run, key=step.id, attempt=attempt, position=position, kind=step.kind, title=step.title,
+            action=step.action, state="running", tries=1, started_at=self.now,
+            # what did not succeed is tried again as the same effect
+            idempotency_key=again or f"holdfast-run-{self.run.pk}-{step.id}-{attempt}",
+            deadline_at=None if limit is None else self.now + timedelta(seconds=limit),
+        )  # fmt: skip
+        try:
+            row.inputs = self.inputs_of(step)
+        except ExpressionError as error:
+            row.error, row.tries = str(error), 0
+        return row
+
+    def _passed(self, passed: Passed, position: int) -> Step:
+        step, before = self.definition.step(passed.id), self.newest(passed.id)
+        self._tell(f"step.{passed.state}", f"{step.id} {step.title}: {passed.why}", step=step.id)
+        return Step(
+            run=self.run, key=step.id, attempt=before.attempt + 1 if before else 1, position=position,
+            kind=step.kind, title=step.title, action=step.action, state=passed.state, started_at=self.now,
+            ended_at=self.now, **{"summary" if passed.state == "skipped" else "error": passed.why},
+        )  # fmt: skip
+
+    def _save(self, row: Step, fields: dict[str, Any]) -> None:
+        for name, value in fields.items():
+            setattr(row, name, value)
+        row.save(update_fields=list(fields))
+
+    def _keep(self, row: Step, exhibits: Sequence[Exhibit]) -> list[int]:
+        return [
+            Evidence.keep(
+                self.incident, exhibit.name, exhibit.content, media_type=exhibit.media_type,
+                source=exhibit.source[:300], note=exhibit.note, at=self.now, run_ref=f"{self.run.ref}/{row.key}",
+            ).pk
+            for exhibit in exhibits
+        ]  # fmt: skip
+
+    def _ask(self, row: Step, request: Request) -> None:
+        asked = Approval.objects.create(
+            step=row, run=self.run, incident=self.incident, kind=request.kind, prompt=request.prompt,
+            risk=request.risk, roles=list(request.roles), quorum=request.quorum,
+            form=[dict(field) for field in request.form], input_hash=input_hash(row.inputs),
+            requested_at=self.now, expires_at=request.until,
+        )  # fmt: skip
+        shown = [(name, str(value)[:200]) for name, value in row.inputs.items() if value is not None]
+        self._tell(
+            "approval.requested", f"{row.key} {row.title}: {request.prompt}", step=row.key, approval=asked.pk,
+            url=_address(asked), facts=[("Risk", request.risk), *shown],
+        )  # fmt: skip
+
+    def _mark(self, row: Step, result: Result) -> None:
+        """Tell the incident what the step's end means for it."""
+        step = self.definition.step(row.key)
+        refuted = isinstance(result.outcome, Failed) and result.outcome.cause == "unverified"
+        if self.run.dry_run or not (step.mark or refuted) or row.state not in ("done", "failed"):
+            return
+        if row.state == "done" and step.mark == "contained":
+            self.incident.contain(
+                actor=self.run.ref, at=self.now, text=f"Contained by {step.id} {step.title}."
+            )
+        elif step.mark == "verified" or refuted:
+            passed = row.state == "done"
+            checks = result.checks or [{"title": row.error or step.title, "passed": passed}]
+            self.incident.verified(passed=passed, source=self.run.ref, checks=checks, at=self.now)
+        self._facts = None
+
+    # --- telling -------------------------------------------------------------------------------
+    def _report(self, row: Step, result: Result, decision: Decision) -> None:
+        what = f"{row.key} {row.title}"
+        match row.state:
+            case "done":
+                say = row.summary or "done."
+                self._tell("step.done", f"{what}: {say}", step=row.key, verdict=row.verdict)
+            case "failed" if isinstance(result.outcome, Expired):
+                again = isinstance(decision, RunStep) and decision.id == row.key
+                kind = "approval.escalated" if again else "approval.expired"
+                more = " It is asked again." if again else ""
+                self._tell(kind, f"{what}: nobody answered in time.{more}", step=row.key)
+            case "failed":
+                self._tell("step.failed", f"{what}: {row.error}", step=row.key)
+            case "cancelled":
+                self._tell("step.outdated", f"{what}: {row.summary} It is asked again.", step=row.key)
+            case "waiting" if row.error:
+                at = row.wake_at.strftime("%H:%M:%S UTC") if row.wake_at else "once more"
+                self._tell("step.retry", f"{what}: {row.error} Tried again {at}.", step=row.key)
+
+    def _tell(self, kind: str, text: str, **data: Any) -> None:
+        self._told.append(
+            Event(
+                incident=self.incident, kind=kind, text=text, actor=self.run.ref, at=self.now,
+                data={"run": self.run.pk, "playbook": self.run.version.playbook.slug, **data},
+            )
+        )  # fmt: skip
+
+    def _publish(self) -> None:
+        if self._told:
+            Event.objects.bulk_create(self._told)
+            self._told = []
+            wake.wake("outbox")
+
+    def _rehearsed(self) -> str:
+        if not self.run.dry_run:
+            return ""
+        would = [f"{row.key}: {row.summary}" for row in self._rows if row.outputs.get("dry_run")]
+        return "\n".join(would) or "Nothing outside would have been changed."
+
+    def _in_force(self) -> str:
+        left = [f"{row.key} {row.title}" for row in self._effects()]
+        more = f" Still in force: {', '.join(left)}." if left else ""
+        return f"{more} Retry the step or skip it when the cause is removed, or work by hand."
+
+    # --- taking back ---------------------------------------------------------------------------
+    def compensate(self) -> None:
+        """Undo what the cursor lists, one commit each; then the run has failed."""
+        while (todo := self.run.cursor["undo"])["left"]:
+            row = self.newest(todo["left"][0])
+            if row is None or row.state == "undone":
+                todo["left"].pop(0)
+                continue
+            what = f"{row.key} {row.title}"
+            exhibits: Sequence[Exhibit] = ()
+            fields: dict[str, Any] = {"state": "running", **self._lease(row)}
+            try:
+                done = undo(self, self.definition.step(row.key), row)
+            except ActionError as error:
+                todo["tries"] += 1
+                if error.retryable and todo["tries"] < UNDO_TRIES:
+                    pause = timedelta(seconds=max(10 * 2 ** todo["tries"], error.retry_after or 0))
+                    fields = {"state": "waiting", "wake_at": self.now + pause, **FREE}
+                    self._tell("step.retry", f"Undoing {what}: {error} Tried again.", step=row.key)
+                else:
+                    todo["left"].pop(0)
+                    todo["kept"].append(what)
+                    todo["tries"] = 0
+                    self._tell("step.not_undone", f"{what} could not be undone: {error}", step=row.key)
+            else:
+                exhibits = done.exhibits
+                row.state, row.summary = "undone", done.summary or row.summary
+                todo["left"].pop(0)
+                todo["done"].append(row.key)
+                todo["tries"] = 0
+                self._tell("step.undone", f"{what}: undone. {done.summary}".strip(), step=row.key)
+            with transaction.atomic():
+                self._fenced({**fields, "cursor": self.run.cursor})
+                row.evidence = [*row.evidence, *self._keep(row, exhibits)]
+                row.save(update_fields=["state", "summary", "evidence"])
+                self._publish()
+            if self._paused or fields["state"] == "waiting" or (todo["left"] and wake.closing.is_set()):
+                return
+        reason = todo["reason"]
+        if todo["done"]:
+            reason += f" Undone: {', '.join(todo['done'])}."
+        if todo["kept"]:
+            reason += f" Could NOT be undone, do it by hand: {', '.join(todo['kept'])}."
+        self.run.cursor = {"next": self.run.cursor["next"]}
+        fields = self._ended("failed", reason, [])
+        with transaction.atomic():
+            self._follow(fields, [])
+
+
+def definition_of(run: Run) -> Definition:
+    """The definition that the run is pinned to."""
+    return definition_of_version(run.version)
+
+
+def definition_of_version(version: PlaybookVersion) -> Definition:
+    """The definition of a published version. Raises ValueError when this release cannot read it."""
+    return _definition(version.pk, version.sha256)
+
+
+@lru_cache(maxsize=256)
+def _definition(version: int, sha256: str) -> Definition:
+    # a published version never changes, so each process reads it once
+    return thaw(PlaybookVersion.objects.values_list("frozen", flat=True).get(pk=version, sha256=sha256))
+
+
+def _capped(row: Step, result: Result) -> tuple[list[Exhibit], dict[str, Any]]:
+    """Exhibits to keep and outputs of a size that rows can carry; larger outputs become evidence."""
+    outputs = {**row.outputs, **result.outputs}
+    text = json.dumps(outputs).encode()
+    if len(text) <= LARGEST_OUTPUT:
+        return list(result.exhibits), outputs
+    name = f"{row.key}-outputs.json"
+    small = {key: value for key, value in outputs.items() if len(json.dumps(value)) <= 1000}
+    kept = Exhibit(
+        name,
+        text,
+        source=f"{row.action or row.kind} in step {row.key}",
+        note="Outputs too large for the run.",
+    )
+    return [*result.exhibits, kept], {**small, "kept_as_evidence": name, "size": len(text)}
+
+
+def _address(asked: Approval) -> str:
+    try:
+        return asked.get_absolute_url()
+    except NoReverseMatch:  # an installation that serves no pages
+        return ""
