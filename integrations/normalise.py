@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -99,7 +100,7 @@ def text(value: Any, limit: int | None = None) -> str:
     """Any JSON value as storable text: None is "", booleans as in JSON, structures as compact JSON."""
     match value:
         case str():
-            out = value
+            out = _clean(value)
         case None:
             return ""
         case bool():
@@ -107,22 +108,27 @@ def text(value: Any, limit: int | None = None) -> str:
         case int() | float():
             return str(value)
         case _:
-            out = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    out = _UNSTORABLE.sub("", out).strip()
+            out = _clean(json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str))
+    out = out.strip()
     if limit is not None and len(out) > limit:
         out = out[: limit - 1].rstrip() + "…"
     return out
+
+
+def _clean(value: str) -> str:
+    # most text is plain ASCII, and seeing that is far cheaper than searching it
+    return value if value.isascii() and "\0" not in value else _UNSTORABLE.sub("", value)
 
 
 def storable(value: Any) -> Any:
     """The same JSON value without what a database refuses: NUL, lone surrogates, NaN, infinities."""
     match value:
         case str():
-            return _UNSTORABLE.sub("", value)
+            return _clean(value)
         case float():
             return value if math.isfinite(value) else None
         case Mapping():
-            return {_UNSTORABLE.sub("", str(name)): storable(inner) for name, inner in value.items()}
+            return {_clean(str(name)): storable(inner) for name, inner in value.items()}
         case list() | tuple():
             return [storable(inner) for inner in value]
         case _:
@@ -230,17 +236,19 @@ def links(*pairs: tuple[str, Any]) -> tuple[tuple[str, str], ...]:
     kept: dict[str, str] = {}
     for name, value in pairs:
         url = text(value)
-        if is_web_address(url):
+        if 0 < len(url) <= 2000 and is_web_address(url):
             kept.setdefault(url, text(name, 80) or url[:80])
     return tuple((name, url) for url, name in kept.items())
 
 
+@lru_cache(2048)
 def is_web_address(url: str) -> bool:
+    """Whether a browser would open it: http or https, with a host."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and len(url) <= 2000
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -77,6 +77,7 @@ def replay(message_ids: Iterable[int], by: User | None = None) -> int:
             data={"messages": ids},
         )
         wake.wake("inbox")
+        wake.wake("outbox")
     return len(ids)
 
 
@@ -222,6 +223,8 @@ def _set_aside(readings: Sequence[Reading]) -> None:
             data={"connection": number, "messages": [r.message.pk for r in some], "reason": reason},
         )
         Connection.objects.filter(pk=number).update(last_error_at=now, last_error=reason)
+    if readings:
+        wake.wake("outbox")
 
 
 def _note_arrivals(readings: Sequence[Reading]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -96,9 +97,8 @@ def _signal(alert: Mapping[str, Any], group: Mapping[str, Any], inbound: Inbound
     annotations = normalise.labels(alert.get("annotations"))
     notes = annotations or normalise.labels(group.get("commonAnnotations"))
     name = labels.get("alertname", "")
-    expression = _expression(text(alert.get("generatorURL")))
     facts = normalise.facts({**notes, **labels})
-    metric, comparator, threshold = _read_expression(expression)
+    expression, metric, comparator, threshold = _rule(text(alert.get("generatorURL"), 4000))
     facts["metric"] = facts["metric"] or metric or name
     if facts["threshold"] is None:
         facts["threshold"] = threshold
@@ -144,19 +144,19 @@ def _status(alert: Mapping[str, Any], group: Mapping[str, Any], inbound: Inbound
     return "resolved" if ended is not None and ended <= inbound.received_at else "firing"
 
 
-def _expression(generator_url: str) -> str:
+@lru_cache(2048)
+def _rule(generator_url: str) -> tuple[str, str, str, float | None]:
+    """(expression, metric, comparator, threshold) of the rule behind an alert, as far as its link tells:
+    `avg(feature_psi{model="x"}) > 0.25` is about `feature_psi`, `>`, 0.25. The same few rules come again
+    and again, so they are remembered."""
     try:
-        return parse_qs(urlsplit(generator_url).query).get("g0.expr", [""])[0]
+        expression = text(parse_qs(urlsplit(generator_url).query).get("g0.expr", [""])[0])
     except ValueError:
-        return ""
-
-
-def _read_expression(expression: str) -> tuple[str, str, float | None]:
-    """(metric, comparator, threshold) of a rule such as `avg(feature_psi{model="x"}) > 0.25`."""
+        return "", "", "", None
     limit = _THRESHOLD.search(expression)
     comparator, threshold = (limit[1], normalise.number(limit[2])) if limit else ("", None)
     selected = _SELECTOR.search(expression)
     if selected:
-        return selected[1], comparator, threshold
+        return expression, selected[1], comparator, threshold
     bare = expression[: limit.start()].strip() if limit else expression.strip()
-    return (bare if _NAME.fullmatch(bare) else ""), comparator, threshold
+    return expression, (bare if _NAME.fullmatch(bare) else ""), comparator, threshold
