@@ -21,7 +21,7 @@ from .catalogue import load
 from .classify import classify
 from .fold import fold
 from .promotion import Voice, detector_of, promote
-from .record import alone, row_of
+from .record import OPEN_INCIDENT, alone, row_of, why_alone
 from .signal import Signal
 
 #: Classes that are a consequence when the data set they come from is faulty, and for how long.
@@ -68,7 +68,15 @@ class _Batch:
         catalogue = load(self.now)
         blowing = storms.blowing()
         items = [classify(report, catalogue, self.now) for report in fold(signals, self.now)]
-        rows = [row_of(item, blowing.get(item.report.signal.origin[:80])) for item in items]
+        expected = store.expected_incidents({item.key for item in items if item.significant})
+        rows = [
+            row_of(
+                item,
+                blowing.get(item.report.signal.origin[:80]),
+                expected.get(item.key) if item.significant else None,
+            )
+            for item in items
+        ]
         kept = {row["live_key"]: row for row in store.upsert_alerts(rows)}
         entries = [
             Entry(
@@ -133,10 +141,10 @@ class _Batch:
         store.end_episodes([{"id": e.row["id"], "count": e.item.report.count} for e in entries])
         for entry in entries:
             entry.item.why["follows_alert"] = entry.row["id"]
-        rows = {r["live_key"]: r for r in store.upsert_alerts([row_of(e.item, None) for e in entries])}
+        rows = {r["live_key"]: r for r in store.upsert_alerts([row_of(e.item) for e in entries])}
         for entry in entries:
-            entry.row, entry.created = rows[entry.item.report.live_key], True
-            entry.disposition, entry.storm_at_insert = entry.row["disposition"], None
+            entry.row, entry.created, entry.storm_at_insert = rows[entry.item.report.live_key], True, None
+            entry.__post_init__()
 
     # --- deciding ------------------------------------------------------------------------------------
     def place(self, entries: Sequence[Entry]) -> None:
@@ -165,7 +173,7 @@ class _Batch:
     ) -> None:
         if self.is_worked_on(key):
             for entry in entries:
-                self.attach(self.by_key[key], entry, {"by": "open incident"})
+                self.attach(self.by_key[key], entry, OPEN_INCIDENT)
             return
         holder = self.by_key.get(key)
         if holder is None:
@@ -198,7 +206,8 @@ class _Batch:
 
     def attach(self, case: Case, entry: Entry, promoted: dict[str, Any]) -> None:
         case.take(entry)
-        entry.why = {**entry.item.why, "promoted": promoted}
+        if entry.written[0] != case.id or promoted is not OPEN_INCIDENT:
+            entry.why = {**entry.item.why, "promoted": promoted}
 
     # --- writing -------------------------------------------------------------------------------------
     def write(self, entries: Sequence[Entry]) -> None:
@@ -238,12 +247,14 @@ class _Batch:
         """What is still to be written about an alert, if anything."""
         row, why = entry.row, entry.why
         incident = entry.case.id if entry.case else row["incident_id"]
+        if why is None and entry.created and incident != entry.written[0]:
+            why = why_alone(entry.item)
         windows, last_window = entry.windows_after()
         storm_is_new = entry.created and entry.storm_id != entry.storm_at_insert
         if storm_is_new or (why is not None and entry.storm_id is not None):
             why = {**(why or entry.item.why), "storm": entry.storm_id}
         same = (
-            incident == row["incident_id"], entry.disposition == row["disposition"], not entry.turned,
+            (incident, entry.disposition) == entry.written, not entry.turned,
             windows == row["windows"], not storm_is_new, why is None,
         )  # fmt: skip
         if all(same):
@@ -253,7 +264,7 @@ class _Batch:
             "last_window": last_window, "storm_id": entry.storm_id, "why": why, "turned": int(entry.turned),
         }  # fmt: skip
         if entry.turned:
-            fresh = row_of(entry.item, None)
+            fresh = row_of(entry.item)
             settled |= {c: fresh[c] for c in store.TURNED}
         return settled
 

@@ -8,15 +8,19 @@ from typing import Any
 
 from .classify import LEVELS, Classified
 from .promotion import Voice, detector_of
+from .record import disposition_alone
 
 
 @dataclass(slots=True)
 class Entry:
-    """One report and the alert row it landed on, as the row was before (apart from its count)."""
+    """One report and the alert row it landed on, as the row was before (apart from its count); a new row
+    counts as in no incident, whatever it was written with."""
 
     item: Classified
     row: dict[str, Any]
     created: bool
+    #: (incident, disposition) as they stand in the table
+    written: tuple[int | None, str] = (None, "")
     disposition: str = ""
     case: Case | None = None
     #: what to add to the row's `why`; None leaves it as it is
@@ -26,6 +30,9 @@ class Entry:
     storm_at_insert: int | None = None
 
     def __post_init__(self) -> None:
+        self.written = self.row["incident_id"], self.row["disposition"]
+        if self.created:
+            self.row |= {"incident_id": None, "disposition": disposition_alone(self.item)}
         self.disposition = self.row["disposition"]
         if self.disposition == "recorded" and self.item.report.firings and not self.created:
             self.disposition = "watching" if self.item.significant else "suppressed"

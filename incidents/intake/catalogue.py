@@ -7,9 +7,10 @@ the compiled form is kept between batches, as long as the rows are the same.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +26,9 @@ NAME_LABELS = (
 )  # fmt: skip
 #: These name many things that are no AI system: they find one that is known, but never a new one.
 _VAGUE = frozenset({"deployment", "endpoint", "service", "job", "app"})
+
+#: Combinations of label values whose systems are remembered.
+REMEMBERED = 10_000
 
 Line = tuple[Matcher, ...]
 
@@ -97,20 +101,14 @@ class Inventory:
                     self._unfiled.append((system, line))
                 else:
                     self._filed[equal.name, equal.value].append((system, line))
+        self._asked = _asked(s.matchers for s in self.systems)
+        self._known: dict[tuple[str, ...], tuple[System, ...]] = {}
 
     def find(self, signal: Signal, labels: Mapping[str, str]) -> Found:
         """By matchers first (the line with the most conditions wins), then by name."""
-        hits: dict[System, int] = {}
-        for item in labels.items():
-            for system, line in self._filed.get(item, ()):
-                if all(m.matches(labels) for m in line):
-                    hits[system] = max(hits.get(system, 0), len(line))
-        for system, line in self._unfiled:
-            if all(m.matches(labels) for m in line):
-                hits[system] = max(hits.get(system, 0), len(line))
+        ranked = self._matching(labels)
         given = signal.system.strip()
-        if hits:
-            ranked = sorted(hits, key=lambda s: (s.retired, -hits[s], s.slug))
+        if ranked:
             return Found(ranked[0], given or ranked[0].slug, "matchers", tuple(s.slug for s in ranked[1:5]))
         names = [("name", given)] if given else []
         names += [
@@ -123,15 +121,42 @@ class Inventory:
         telling = (name for by, name in names if by.removeprefix("label ") not in _VAGUE)
         return Found(None, next(telling, ""), "nobody knows it")
 
+    def _matching(self, labels: Mapping[str, str]) -> tuple[System, ...]:
+        """Systems with a matching line, the best first; remembered by the labels that matchers look at."""
+        seen = tuple([labels.get(name, "") for name in self._asked])
+        known = self._known.get(seen)
+        if known is None:
+            hits: dict[System, int] = {}
+            filed = (pair for item in labels.items() for pair in self._filed.get(item, ()))
+            for system, line in itertools.chain(filed, self._unfiled):
+                if all(m.matches(labels) for m in line):
+                    hits[system] = max(hits.get(system, 0), len(line))
+            known = tuple(sorted(hits, key=lambda s: (s.retired, -hits[s], s.slug)))
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[seen] = known
+        return known
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
     inventory: Inventory
     rules: tuple[Rule, ...]
     silences: tuple[Muting, ...]
+    asked: tuple[str, ...] = field(init=False)
+    _chosen: dict[tuple[str, ...], tuple[Rule, list[str]]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "asked", _asked(rule.matchers for rule in self.rules))
 
     def rule_for(self, labels: Mapping[str, str]) -> tuple[Rule, list[str]]:
-        """The first rule that matches, and the names of those passed over. Raises LookupError."""
+        """The first rule that matches, and the names of those passed over."""
+        seen = tuple([labels.get(name, "") for name in self.asked])
+        if seen not in self._chosen:
+            self._chosen[seen] = self._choose(labels)
+        return self._chosen[seen]
+
+    def _choose(self, labels: Mapping[str, str]) -> tuple[Rule, list[str]]:
         passed: list[str] = []
         for rule in self.rules:
             if not rule.matchers.strip() or any(
@@ -161,6 +186,11 @@ def lines_of(text: str) -> tuple[Line, ...]:
         return parse(text)
     except MatcherError:
         return ()
+
+
+def _asked(texts: Iterable[str]) -> tuple[str, ...]:
+    """The labels that these matcher texts look at."""
+    return tuple(sorted({m.name for text in texts for line in lines_of(text) for m in line}))
 
 
 @functools.lru_cache(maxsize=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from .signal import Signal
@@ -34,8 +35,16 @@ def guess(signal: Signal) -> str | None:
     """A code of FAMILIES, or None when no word is known. The metric counts first, then the alert's name,
     then its title."""
     for text in (signal.metric, signal.labels.get("alertname", ""), signal.title):
-        tokens = [token.lower() for token in _TOKENS.findall(text)]
-        for family, words in _FAMILIES:
-            if any(words.fullmatch(token) for token in tokens):
-                return family
+        family = _family_of(text) if text else None
+        if family is not None:
+            return family
+    return None
+
+
+@functools.lru_cache(maxsize=4096)
+def _family_of(text: str) -> str | None:
+    tokens = [token.lower() for token in _TOKENS.findall(text)]
+    for family, words in _FAMILIES:
+        if any(words.fullmatch(token) for token in tokens):
+            return family
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 import re
@@ -103,5 +104,9 @@ def window_of(signal: Signal, now: datetime) -> str:
             return named[:120]
         length = int(duration[1]) * _UNITS[duration[2]]
     at = min(signal.observed_at, now).timestamp()
-    start = datetime.fromtimestamp(0, UTC) + timedelta(seconds=math.floor(at / length) * length)
-    return f"{start:%Y-%m-%dT%H:%M:%SZ}"
+    return _bucket(math.floor(at / length) * length)
+
+
+@functools.lru_cache(maxsize=1024)
+def _bucket(start: int) -> str:
+    return f"{datetime.fromtimestamp(0, UTC) + timedelta(seconds=start):%Y-%m-%dT%H:%M:%SZ}"

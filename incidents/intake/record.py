@@ -9,13 +9,17 @@ from .classify import Classified
 from .promotion import Voice, detector_of, promote
 
 _BIGGEST = 2**63 - 1
+#: what brings an alert into an incident that is there
+OPEN_INCIDENT = {"by": "open incident"}
 
 
-def row_of(item: Classified, storm_id: int | None) -> dict[str, Any]:
-    """Values by column, cut to what the columns hold, as if the alert were new and alone."""
+def row_of(item: Classified, storm_id: int | None = None, incident_id: int | None = None) -> dict[str, Any]:
+    """Values by column, cut to what the columns hold, as if the alert were new, and alone or in an incident."""
     report, signal = item.report, item.report.signal
-    disposition = disposition_alone(item)
-    why = item.why if disposition != "watching" else {**item.why, "waiting": alone(item)}
+    if incident_id is None:
+        disposition, why = disposition_alone(item), why_alone(item)
+    else:
+        disposition, why = "attached", {**item.why, "promoted": OPEN_INCIDENT}
     return {
         "live_key": report.live_key,
         "origin": signal.origin[:80],
@@ -56,6 +60,7 @@ def row_of(item: Classified, storm_id: int | None) -> dict[str, Any]:
         "silence_id": item.silence.id if item.silence else None,
         "why": why if storm_id is None else {**why, "storm": storm_id},
         "last_inbox_id": report.newest.inbox_id,
+        "incident_id": incident_id,
     }  # fmt: skip
 
 
@@ -64,6 +69,12 @@ def disposition_alone(item: Classified) -> str:
     if not item.report.firings:
         return "recorded"
     return "watching" if item.significant else "suppressed"
+
+
+def why_alone(item: Classified) -> dict[str, Any]:
+    if disposition_alone(item) == "watching":
+        return {**item.why, "waiting": alone(item)}
+    return item.why
 
 
 def alone(item: Classified) -> dict[str, Any]:

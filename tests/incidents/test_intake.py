@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from incidents.intake import store
 from incidents.models import Alert, Event, GroupingRule, Incident, Task
 from tests.incidents.intake_scenes import (
     at,
@@ -369,3 +370,18 @@ def test_a_batch_takes_as_few_statements_for_many_alerts_as_for_one(django_asser
 
 def test_an_empty_batch_is_nothing() -> None:
     assert tell().alerts == 0
+
+
+def test_an_incident_that_ended_meanwhile_takes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    system()
+    tell(signal("old"))
+    old = the_incident()
+    put(old, "false_positive", open_key=None)
+    monkeypatch.setattr(store, "expected_incidents", lambda keys: dict.fromkeys(keys, old.pk))
+    tell(signal("c"), signal("w", system="other", level="warning"))
+    assert Alert.objects.get(fingerprint="c").incident == Incident.objects.exclude(pk=old.pk).get()
+    watched = Alert.objects.get(fingerprint="w")
+    assert (watched.incident, watched.disposition) == (None, "watching")
+    assert watched.why["waiting"]["need"] == {"signals": 2, "windows": 3}
+    assert "promoted" not in watched.why
+    assert counters_are_exact()
