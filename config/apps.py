@@ -1,4 +1,4 @@
-"""Django's name tag for the config room: joins the floors' wake calls to the waker."""
+"""Django's name tag for the config room: joins the floors when everything is loaded."""
 
 from django.apps import AppConfig
 
@@ -8,8 +8,9 @@ class ConfigConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from config import checks  # noqa: F401  registers the checks
+        from config import checks, wiring  # noqa: F401  checks registers itself
         from config.waker import waker
         from incidents.wake import register
 
         register(waker)
+        wiring.connect()

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
-
-from integrations.inbox import drain
 
 from incidents import outbox, sweeps
 from incidents.models import Event
+from integrations import http
+from integrations.inbox import drain
 from integrations.outbox import announce, deliver
 from playbooks import engine, triggers
+from playbooks.diagnostics import dataset
 
 #: prefix of the event kind → listeners, told in this order
 LISTENERS: Mapping[str, Sequence[Callable[[Event], None]]] = {
@@ -48,9 +48,18 @@ HANDLERS: Mapping[str, Callable[[int | None], Any]] = {
 
 #: what is looked for when nobody was woken; each returns how many rows it found
 SWEEPS: Sequence[Callable[[], int]] = (
-    partial(deliver.sweep),
-    partial(engine.sweep),
+    deliver.sweep,
+    engine.sweep,
     sweeps.release_keys,
     sweeps.end_storms,
     sweeps.end_silences,
 )
+
+
+def _fetch(url: str) -> bytes:
+    return http.fetch_bytes(url, dataset.MAX_BYTES)
+
+
+def connect() -> None:
+    """Give lower floors what only upper ones have. Called once per process, when Django is ready."""
+    dataset.set_fetcher(_fetch)
