@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 ATTEMPTS = 3
 #: How often a batch that met another transaction (deadlock, serialization) is tried at once.
 RETRIES = 3
+#: Alerts of one transaction at most (a single bigger message excepted): on SQLite nobody else writes meanwhile.
+ITEMS = 1000
 
 # the literal status lets both databases use the partial index `inbox_waiting`
 _WAITING = "SELECT * FROM integrations_inboxmessage WHERE status = 'new' ORDER BY id LIMIT %s"
@@ -87,14 +89,14 @@ def _can_skip_locked() -> bool:
 
 def _drain_skipping_locked(limit: int) -> int:
     with transaction.atomic():
-        readings = _read(list(InboxMessage.objects.raw(f"{_WAITING} FOR UPDATE SKIP LOCKED", [limit])))
+        readings = _read(_some(InboxMessage.objects.raw(f"{_WAITING} FOR UPDATE SKIP LOCKED", [limit])))
         _keep(readings)
     return len(readings)
 
 
 def _drain_by_status(limit: int) -> int:
     """SQLite has one writer at a time: translate before asking for the turn, then take what is still new."""
-    readings = _read(list(InboxMessage.objects.raw(_WAITING, [limit])))
+    readings = _read(_some(InboxMessage.objects.raw(_WAITING, [limit])))
     if not readings:
         return 0
     with transaction.atomic():
@@ -103,6 +105,18 @@ def _drain_by_status(limit: int) -> int:
         readings = [reading for reading in readings if reading.message.pk in still]
         _keep(readings)
     return len(readings)
+
+
+def _some(messages: Iterable[InboxMessage]) -> list[InboxMessage]:
+    """The first messages that have ITEMS alerts together; the others wait for the next round."""
+    some: list[InboxMessage] = []
+    items = 0
+    for message in messages:
+        if some and items + message.items > ITEMS:
+            break
+        items += message.items
+        some.append(message)
+    return some
 
 
 def _read(messages: Sequence[InboxMessage]) -> list[Reading]:

@@ -208,6 +208,15 @@ def test_a_batch_is_as_big_as_asked_and_in_order_of_arrival() -> None:
     assert statuses() == ["done", "done", "new", "new", "new"]
 
 
+def test_big_messages_share_a_transaction_with_few_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draining, "ITEMS", 10)
+    anna = monitor().connection
+    for number, items in enumerate([4, 5, 3, 30, 1]):
+        message = post(anna, alert(f"a{number}"))
+        InboxMessage.objects.filter(pk=message.pk).update(items=items)
+    assert [drain() for _ in range(5)] == [2, 1, 1, 1, 0]
+
+
 def test_two_drains_at_once_take_each_message_once() -> None:
     anna = monitor().connection
     for number in range(60):
