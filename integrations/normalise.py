@@ -21,6 +21,9 @@ import orjson
 from incidents.intake.signal import FAMILIES, Level, Signal, Status
 from integrations.contract import Inbound
 
+#: Levels of nesting that are read.
+MOST_LEVELS = 100
+
 #: NUL and lone surrogates can be written in JSON but not stored in a database.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -82,18 +85,36 @@ class NotJSON(ValueError):
 def read_json(body: bytes | str) -> Any:
     """Parsed JSON. NaN and infinities, which several monitors send although JSON has none, become None.
 
-    Raises NotJSON. Nesting is limited to what the parser takes (1024 levels).
+    Raises NotJSON, also for nesting deeper than MOST_LEVELS, which no monitor needs and no later reader expects.
     """
     data = body.encode() if isinstance(body, str) else body
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError as error:
-        strict = error
-    try:
-        return json.loads(data, parse_constant=lambda _: None)
-    except (ValueError, RecursionError):
-        raise NotJSON(f"The body is not JSON: {strict}.") from strict
+        read = orjson.loads(data)
+    except orjson.JSONDecodeError as strict:
+        try:
+            read = json.loads(data, parse_constant=lambda _: None)
+        except (ValueError, RecursionError):
+            raise NotJSON(f"The body is not JSON: {strict}.") from strict
+    if data.count(b"[") + data.count(b"{") > MOST_LEVELS and _is_deep(read):
+        raise NotJSON(
+            f"The body is not JSON that is read here: it is nested deeper than {MOST_LEVELS} levels."
+        )
+    return read
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MOST_LEVELS + 1):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def text(value: Any, limit: int | None = None) -> str:

@@ -101,6 +101,8 @@ def test_a_list_is_taken_as_a_whole_or_refused_as_a_whole() -> None:
         (b"{'title': 1}", 422, "not JSON"),
         (b"[" * 200_000, 422, "not JSON"),
         (b'{"title":' * 5000 + b"1" + b"}" * 5000, 422, "not JSON"),
+        (b'{"title": ' + b"[" * 101 + b"]" * 101 + b"}", 422, "deeper than 100"),
+        (b'{"title": "a", "x": ' + b'{"y":' * 900 + b"1" + b"}" * 901, 422, "deeper than 100"),
         ([], 422, "empty"),
         (None, 422, "not null"),
         ("title", 422, "not text"),
@@ -115,6 +117,13 @@ def test_what_is_no_alert_is_refused(body: Any, status: int, words: str) -> None
     with pytest.raises(Refusal, match=words) as refused:
         provider("generic").admit(request(body), {})
     assert refused.value.status == status
+
+
+def test_nesting_within_reason_is_read() -> None:
+    [signal] = read("generic", request(b'{"title": "a", "x": ' + b"[" * 98 + b"1" + b"]" * 98 + b"}"))
+    assert signal.title == "a"
+    many = [{"title": f"{number}", "labels": {"a": [number]}} for number in range(200)]
+    assert len(read("generic", request(many))) == 200
 
 
 def test_odd_and_hostile_values_become_harmless() -> None:
