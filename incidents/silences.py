@@ -50,7 +50,7 @@ def expire(silence: Silence, *, by: Any, now: datetime | None = None) -> None:
     require(by, "silence.create")
     moment = now or timezone.now()
     with transaction.atomic():
-        row = Silence.objects.select_for_update().get(pk=silence.pk)
+        row = Silence.objects.select_for_update(no_key=True).get(pk=silence.pk)
         if row.ended_handled_at is not None:
             return
         if row.starts_at >= moment:  # it never began: there is nothing to tell
@@ -66,7 +66,7 @@ def expire_due(now: datetime | None = None) -> int:
     """Act on silences that ran out; the sweeper calls it. Returns how many. Safe with many workers."""
     moment = now or timezone.now()
     with transaction.atomic():
-        due = Silence.objects.select_for_update(skip_locked=True).filter(
+        due = Silence.objects.select_for_update(skip_locked=True, no_key=True).filter(
             ended_handled_at=None, ends_at__lte=moment
         )
         rows = list(due.order_by("id")[:50])
@@ -77,17 +77,19 @@ def expire_due(now: datetime | None = None) -> int:
 
 def _cover(silence: Silence, now: datetime) -> int:
     """Put the silence on alerts that fire already; returns how many."""
-    covered: list[int] = []
+    covered: list[tuple[str, int]] = []
     incidents: set[int] = set()
     firing = Alert.objects.filter(status="firing").exclude(live_key=None).select_related("system")
     for alert in firing.order_by("pk").iterator(chunk_size=CHUNK):
         if any_line_matches(silence.matchers, labels_of(alert)):
-            covered.append(alert.pk)
+            covered.append((alert.live_key or "", alert.pk))
             if alert.incident_id:
                 incidents.add(alert.incident_id)
+    covered.sort()
     for start in range(0, len(covered), CHUNK):
-        ids = covered[start : start + CHUNK]
-        list(Alert.objects.select_for_update().filter(pk__in=ids).order_by("live_key").values_list("pk"))
+        ids = [pk for _, pk in covered[start : start + CHUNK]]
+        rows = Alert.objects.select_for_update(no_key=True).filter(pk__in=ids)
+        list(rows.order_by(store.lock_order()).values_list("pk"))
         Alert.objects.filter(pk__in=ids).update(silence=silence)
     _mute(incidents, now)
     return len(covered)
@@ -100,8 +102,12 @@ def _end(silence: Silence, now: datetime, by: Any) -> None:
     rest = Catalogue(Inventory(()), (), tuple(s for s in silences_in_force(now) if s.id != silence.pk))
     loud: list[Alert] = []
     told: dict[int, list[int]] = defaultdict(list)
-    alerts = Alert.objects.select_for_update(of=("self",)).filter(silence=silence).select_related("system")
-    for alert in alerts.order_by("live_key", "pk"):
+    alerts = (
+        Alert.objects.select_for_update(of=("self",), no_key=True)
+        .filter(silence=silence)
+        .select_related("system")
+    )
+    for alert in alerts.order_by(store.lock_order(), "pk"):
         other = rest.silence_for(labels_of(alert)) if alert.status == "firing" else None
         if other is not None:
             Alert.objects.filter(pk=alert.pk).update(silence=other.id)

@@ -42,7 +42,7 @@ def end_storms(now: datetime | None = None) -> int:
     moment = now or timezone.now()
     with transaction.atomic():
         over = Storm.objects.exclude(open_key=None).filter(last_at__lte=moment - storms.QUIET)
-        rows = list(over.select_for_update(skip_locked=True).order_by("pk")[:LIMIT])
+        rows = list(over.select_for_update(skip_locked=True, no_key=True).order_by("pk")[:LIMIT])
         for storm in rows:
             storm.open_key, storm.ended_at = None, moment
             storm.save(update_fields=["open_key", "ended_at"])

@@ -85,17 +85,18 @@ class _Batch:
             )
             for item, row in zip(items, rows, strict=True)
         ]  # fmt: skip
-        keys = {
-            e.item.key for e in entries if e.item.significant and (e.row["incident_id"] is None or e.refires)
-        }
+        moving = [e for e in entries if e.item.significant and (e.row["incident_id"] is None or e.refires)]
+        keys = {e.item.key for e in moving}
         store.lock_keys(keys)
-        self.meet(store.lock_incidents(keys, {e.row["incident_id"] for e in entries if e.row["incident_id"]}))
+        faults = _Faults(self, moving)
+        ids = {e.row["incident_id"] for e in entries if e.row["incident_id"]} | faults.ids
+        self.meet(store.lock_incidents(keys, ids))
 
         over = [e for e in entries if not self.stays(e)]
         if over:
             self.begin_again(over)
         self.events += storms.watch(entries, blowing, self.now)
-        self.place([e for e in entries if e.case is None and e.item.significant])
+        self.place([e for e in entries if e.case is None and e.item.significant], faults)
         self.write(entries)
         return self.result(len(signals), entries)
 
@@ -147,7 +148,7 @@ class _Batch:
             entry.__post_init__()
 
     # --- deciding ------------------------------------------------------------------------------------
-    def place(self, entries: Sequence[Entry]) -> None:
+    def place(self, entries: Sequence[Entry], faults: _Faults) -> None:
         """Find or open the incident of firing alerts that have none; data quality first, its
         consequences after."""
         groups: dict[str, list[Entry]] = defaultdict(list)
@@ -160,7 +161,6 @@ class _Batch:
             for row in store.waiting(undecided):
                 if row["id"] not in mine:
                     waiting[row["grouping_key"]].append(row)
-        faults = _Faults(self, groups.values())
         for key in sorted(groups, key=lambda k: (groups[k][0].item.family != "DATAQ", k)):
             self.place_group(key, groups[key], waiting[key], faults)
 
@@ -316,20 +316,22 @@ class _Batch:
 class _Faults:
     """Faulty data sets upstream: drift of a model whose input is broken is no incident of its own."""
 
-    def __init__(self, batch: _Batch, groups: Iterable[list[Entry]]) -> None:
+    def __init__(self, batch: _Batch, entries: Iterable[Entry]) -> None:
         self.batch = batch
-        systems = {
-            e.item.system.id
-            for group in groups
-            for e in group
-            if e.item.family in CONSEQUENCES and e.item.system
-        }
+        systems = {e.item.system.id for e in entries if e.item.family in CONSEQUENCES and e.item.system}
         self.upstream: dict[int, list[str]] = defaultdict(list)
         self.parents: dict[str, int] = {}
         for system, dataset in store.upstream(systems) if systems else ():
             self.upstream[system].append(dataset)
         if self.upstream:
-            self.parents = {row["dataset"]: row["id"] for row in store.faulty_data(batch.now - TOPOLOGY_SPAN)}
+            needed = {name for names in self.upstream.values() for name in names}
+            self.parents = {
+                row["dataset"]: row["id"]
+                for row in store.faulty_data(batch.now - TOPOLOGY_SPAN)
+                if row["dataset"] in needed
+            }
+        #: to be locked together with the other incidents of the batch
+        self.ids = set(self.parents.values())
 
     def parent(self, dataset: str) -> Case | None:
         """The data-quality incident of the data set: one of this batch, or one opened lately."""
@@ -339,13 +341,8 @@ class _Faults:
                 e.item.family == "DATAQ" and e.item.report.signal.dataset == dataset for e in case.members
             ):
                 return case
-        pk = self.parents.get(dataset)
-        if pk is None:
-            return None
-        if pk not in batch.by_id:
-            batch.meet(store.lock_incidents((), (pk,)))
-        case = batch.by_id[pk]
-        return case if case.found and case.found["state"] in WORKED_ON else None
+        found = batch.by_id.get(self.parents.get(dataset, 0))
+        return found if found and found.found and found.found["state"] in WORKED_ON else None
 
     def take(self, entry: Entry) -> bool:
         """Attach the alert to the incident of its faulty input, if there is one."""

@@ -1,8 +1,8 @@
 # ruff: noqa: S608 - statements are put together from the column names of this file; values are parameters
 """The set-based statements of intake: one JSON parameter each, the same shape on PostgreSQL and SQLite.
 
-Locks are taken in one order by everybody: alerts (by live key), grouping keys, storms, incidents (by
-id), events. Rows of other batches that are busy are left to them (`SKIP LOCKED`), never waited for.
+Locks are taken in one order by everybody: alerts (by live key), grouping keys, incidents (by id), storms
+(by origin), events. Rows of other batches that are busy are left to them (`SKIP LOCKED`), never waited for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 from django.db import connection
+from django.db.models import F
+from django.db.models.functions import Collate
 
 from .fold import clean
 
@@ -84,6 +86,11 @@ def upsert_alerts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         f'ON CONFLICT (live_key) DO UPDATE SET {", ".join(changes)} RETURNING {returned}',
         [_json(rows)], _RETURNED,
     )  # fmt: skip
+
+
+def lock_order() -> Any:
+    """What to order a queryset of alerts by, so that it locks them in the order in which batches do."""
+    return Collate(F("live_key"), "C") if connection.vendor == "postgresql" else F("live_key")
 
 
 def lock_keys(keys: Collection[str]) -> None:
@@ -251,7 +258,7 @@ def open_storm(origin: str, started_at: datetime, last_at: datetime, alerts: int
 
 
 def feed_storms(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add new alerts to open storms ({id, alerts, last_at}), in the order of their ids."""
+    """Add new alerts to open storms ({id, alerts, last_at}), sorted by origin."""
     _execute(
         "UPDATE incidents_storm AS s SET alerts = s.alerts + d.alerts, "
         "last_at = CASE WHEN d.last_at > s.last_at THEN d.last_at ELSE s.last_at END "

@@ -49,10 +49,12 @@ def watch(entries: Sequence[Entry], known: dict[str, int], now: datetime) -> lis
                 )
             )  # fmt: skip
     fed = [
-        {"id": known[origin], "alerts": n, "last_at": now} for origin, n in counts.items() if origin in known
+        {"id": known[origin], "alerts": n, "last_at": now}
+        for origin, n in sorted(counts.items())
+        if origin in known
     ]
     if fed:
-        store.feed_storms(sorted(fed, key=lambda row: row["id"]))
+        store.feed_storms(fed)
     storms = {**known, **opened}
     for entry in new:
         entry.storm_id = storms.get(entry.item.report.signal.origin[:80])
