@@ -43,10 +43,8 @@ def signal_of(
         if first(told, name) is None:
             told[name] = value
     model, metric = _named(told.get("model")), _named(told.get("metric"))
-    model = {
-        **model,
-        **_named(first(told, "system", "ai_system")),
-    }  # a system has a model, and may be called by it
+    # a system has a model, and is often called by its name
+    model = {**model, **_named(first(told, "system", "ai_system"))}
     metric_name, value = _metric(told, metric)
     status = _status(first(told, "status", "state"))
     dedup_key = text(first(told, "dedup_key", "fingerprint"))

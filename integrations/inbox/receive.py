@@ -75,9 +75,12 @@ def _answer(token: str, environ: Environ) -> Answer:
         answer = _receive(who, environ, body)
     except Problem as problem:
         answer = _told(problem)
-    except (Error, SecretsUnreadable) as error:
+    except Error as error:
         log.error("an inbound message could not be taken: %s", error)
         answer = _told(problems.overloaded("the database is not available"))
+    except SecretsUnreadable as error:
+        log.error("an inbound message could not be taken: %s", error)
+        answer = _told(problems.overloaded("the settings of its connection cannot be decrypted"))
     except Exception:
         log.exception("a defect on the inbound path")
         answer = _told(Problem(500, "A defect kept the message from being stored.", "Send it again later."))

@@ -241,6 +241,16 @@ def test_a_defect_in_a_provider_is_an_answer_and_not_a_crash(monkeypatch: pytest
     assert "Send it again" in problem(anna.post({"title": "a"}), 500)["action"]
 
 
+def test_settings_that_cannot_be_decrypted_are_named_as_the_cause() -> None:
+    anna = monitor()
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE integrations_connection SET settings = 'x'")
+    tokens.forget()
+    answer = anna.post({"title": "a"})
+    assert "cannot be decrypted" in problem(answer, 503)["detail"]
+    assert answer.headers["Retry-After"]
+
+
 # --- addresses -----------------------------------------------------------------------------------------
 
 
