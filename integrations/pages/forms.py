@@ -128,7 +128,7 @@ class TrialForm(forms.Form):
     )
 
 
-class RouteForm(forms.ModelForm[Route]):
+class RouteForm(forms.ModelForm):
     """What of the house's news goes to this connection."""
 
     kinds = forms.MultipleChoiceField(

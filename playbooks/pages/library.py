@@ -1,0 +1,189 @@
+"""Playbooks to read: the list, one playbook with its steps drawn, its versions and their differences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Count
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+
+from incidents.access import RIGHTS, can, require, visible
+from incidents.models import Incident
+from incidents.pages.door import No, find, me, number_of, reasons_of, signed_in, status_of
+from incidents.pages.keyset import page_of
+from playbooks import publishing, shelf, triggers
+from playbooks.definition import Definition, DefinitionError, StepDef, check, parse, thaw
+from playbooks.definition.rules import effective_risk
+from playbooks.forms import InvalidForm
+from playbooks.models import Playbook, PlaybookVersion, Run
+from playbooks.pages.flow import KIND_WORDS, draw
+from playbooks.pages.showing import pairs
+from playbooks.pages.typed import TypedForm
+
+PAGE = 40
+RUNS_SHOWN = 8
+
+
+@signed_in
+def playbooks(request: HttpRequest) -> HttpResponse:
+    """All playbooks with what is published, drafted and running."""
+    user = me(request)
+    require(user, "incident.see")
+    page = page_of(Playbook.objects.all(), ["slug", "id"], request.GET.get("after", ""), PAGE)
+    ids = [row.pk for row in page.rows]
+    versions: dict[int, dict[str, PlaybookVersion]] = defaultdict(dict)
+    shown = PlaybookVersion.objects.filter(playbook__in=ids, status__in=("published", "draft"))
+    for one in shown.defer("source", "frozen").order_by("number"):
+        versions[one.playbook_id][one.status] = one
+    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    counted = Run.objects.filter(playbook__in=ids, incident__in=seen, dry_run=False).order_by()
+    runs: dict[int, dict[str, int]] = defaultdict(lambda: {"live": 0, "all": 0})
+    for number, state, n in counted.values_list("playbook", "state").annotate(n=Count("id")):
+        runs[number]["all"] += n
+        runs[number]["live"] += n if state in Run.LIVE else 0
+    rows = [{"row": row, **versions[row.pk], "runs": runs[row.pk]} for row in page.rows]
+    context = {"rows": rows, "page": page, "can_draft": can(user, "playbook.draft")}
+    return render(request, "playbooks/playbooks.html", context)
+
+
+@signed_in
+def playbook(request: HttpRequest, slug: str) -> HttpResponse:
+    """One playbook: the published text drawn and written, versions, the newest runs."""
+    user = me(request)
+    require(user, "incident.see")
+    found = get_object_or_404(Playbook, slug=slug)
+    published = found.published
+    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    runs = found.runs.filter(incident__in=seen).select_related("incident", "version__playbook")
+    context = {
+        "playbook": found, "version": published, **drawn(published),
+        "versions": list(found.versions.select_related("author", "published_by").defer("source", "frozen")[:30]),
+        "runs": list(runs.defer("version__source", "version__frozen")[:RUNS_SHOWN]),
+        "can_draft": can(user, "playbook.draft"), "can_start": published is not None and can(user, "run.start"),
+    }  # fmt: skip
+    return render(request, "playbooks/playbook.html", context)
+
+
+def drawn(version: PlaybookVersion | None) -> dict[str, Any]:
+    """The version as a picture and as steps in words, or the problems that keep it from both."""
+    if version is None:
+        return {}
+    try:
+        definition = thaw(version.frozen) if version.frozen else parse(version.source)
+    except DefinitionError as error:
+        return {"problems": error.problems}
+    except ValueError as error:
+        return {"unreadable": str(error)}
+    return {"definition": definition, "flow": draw(definition), "steps": [_step(definition, s) for s in definition.steps]}
+
+
+def _step(definition: Definition, step: StepDef) -> dict[str, Any]:
+    action = shelf.actions().get(step.action) if step.action else None
+    return {
+        "step": step,
+        "kind": KIND_WORDS.get(step.kind, step.kind),
+        "action": action,
+        "risk": effective_risk(step, action) if step.action or step.kind == "approve" else "",
+        "params": pairs({name: value for name, value in step.params.items() if name != "text" or not step.text}),
+        "missing": bool(step.action) and action is None,
+        "after": definition.after(step) if step.next else "",
+    }
+
+
+@signed_in
+def version(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """One version: its text, its difference to another one. POST publishes, archives or discards it."""
+    user = me(request)
+    require(user, "incident.see")
+    found = get_object_or_404(Playbook, slug=slug)
+    one = get_object_or_404(found.versions.select_related("playbook", "author", "published_by"), number=number)
+    refused: list[str] = []
+    status = 200
+    if request.method == "POST":
+        try:
+            return _decided(request, one)
+        except DefinitionError as error:
+            refused, status = [str(problem) for problem in error.problems], 422
+        except No as error:
+            refused, status = reasons_of(error), status_of(error)
+    others = list(found.versions.exclude(pk=one.pk).defer("source", "frozen"))
+    wanted = request.GET.get("against", "")
+    before = next((v for v in others if str(v.number) == wanted), None) or next(
+        (v for v in others if v.number < one.number), None
+    )
+    if before is not None:
+        before.refresh_from_db(fields=["source"])
+    context = {
+        "playbook": found, "version": one, **drawn(one), "others": others, "before": before,
+        "diff": [(_sign(line), line) for line in publishing.diff(before, one)] if before else None,
+        "problems": check(one.source) if one.status == "draft" else [], "refused": refused,
+        "note": request.POST.get("note", one.note), "can_draft": can(user, "playbook.draft"),
+        "can_publish": can(user, "playbook.publish"), "publishers": sorted(RIGHTS["playbook.publish"]),
+    }  # fmt: skip
+    return render(request, "playbooks/version.html", context, status=status)
+
+
+def _sign(line: str) -> str:
+    if line.startswith(("+++", "---", "@@")):
+        return "place"
+    return {"+": "added", "-": "removed"}.get(line[:1], "same")
+
+
+def _decided(request: HttpRequest, one: PlaybookVersion) -> HttpResponse:
+    user, then = me(request), request.POST.get("then", "")
+    if then == "publish":
+        note = request.POST.get("note", "").strip()[:300]
+        if not note:
+            raise ValueError("Say in the note what changed and why; whoever reads the history needs it.")
+        publishing.publish_version(one, by=user, note=note)
+        messages.success(request, f"Version {one.number} is published: new runs use it, runs under way keep theirs.")
+    elif then == "archive":
+        publishing.archive(one, by=user)
+        messages.success(request, f"Version {one.number} is out of use. Nothing new is started until one is published.")
+    elif then == "discard":
+        publishing.discard(one, by=user)
+        messages.success(request, "The draft is gone.")
+        return redirect("playbooks:playbook", one.playbook.slug)
+    else:
+        raise ValueError("Choose to publish, archive or discard.")
+    return redirect("playbooks:playbook", one.playbook.slug)
+
+
+@signed_in
+def start(request: HttpRequest, slug: str) -> HttpResponse:
+    """Start a run on an incident; the form asks for the playbook's inputs."""
+    user = me(request)
+    found = get_object_or_404(Playbook, slug=slug)
+    if found.published is None:
+        messages.error(request, "Nothing is published yet, so nothing can be started.")
+        return redirect("playbooks:playbook", slug)
+    view = drawn(found.published)
+    definition = view.get("definition")
+    inputs = definition.inputs if definition else ()
+    form = TypedForm(inputs, request.POST or None)
+    key = (request.POST.get("incident") or request.GET.get("incident") or "").strip()
+    incident = find(user, number_of(key)) if key else None
+    refused: list[str] = []
+    status = 200
+    if request.method == "POST" and incident is None:
+        refused, status = ["Name the incident, e.g. INC-7."], 422
+    elif request.method == "POST" and incident is not None:
+        status = 422
+        if form.is_valid():
+            dry = bool(request.POST.get("dry_run"))
+            try:
+                run = triggers.start(found, incident, by=user, dry_run=dry, inputs=form.given())
+            except InvalidForm as error:
+                form.refuse(error)
+            except No as error:
+                refused, status = reasons_of(error), status_of(error)
+            else:
+                return redirect(run)
+    context = {
+        "playbook": found, "form": form, "incident": incident, "key": key, "refused": refused, **view,
+        "dry_run": request.POST.get("dry_run"),
+    }  # fmt: skip
+    return render(request, "playbooks/start.html", context, status=status)

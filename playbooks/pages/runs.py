@@ -1,0 +1,213 @@
+"""Runs: which are stuck and why, one run step by step while it goes on, and what a person can do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+
+from incidents import lifecycle
+from incidents.access import can, visible
+from incidents.models import Evidence, Incident, User
+from incidents.pages import live
+from incidents.pages.door import No, me, reasons_of, signed_in, status_of
+from incidents.pages.keyset import page_of
+from playbooks import control
+from playbooks.definition import END, Definition, StepDef
+from playbooks.models import Approval, Run, Step
+from playbooks.pages.flow import KIND_WORDS
+from playbooks.pages.showing import pairs
+from playbooks.session import definition_of
+
+PAGE = 40
+STUCK = 20
+#: A run that is due and was not touched for this long has no worker.
+OVERDUE = timedelta(minutes=5)
+
+
+def of_user(user: User) -> QuerySet[Run]:
+    """Runs on incidents that the user sees, without the playbooks' texts."""
+    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    rows = Run.objects.filter(incident__in=seen).select_related("playbook", "incident", "started_by", "version__playbook")
+    return rows.defer("version__source", "version__frozen")
+
+
+def stuck(rows: QuerySet[Run]) -> QuerySet[Run]:
+    """Runs that go on only when somebody does something: failed on an open incident, paused, or overdue.
+
+    Of failed runs only the newest of a playbook on an incident counts: a later one has taken over.
+    """
+    late = timezone.now() - OVERDUE
+    later = Run.objects.filter(
+        playbook=OuterRef("playbook"), incident=OuterRef("incident"), pk__gt=OuterRef("pk"), dry_run=False
+    )
+    failed = Q(state="failed", incident__state__in=lifecycle.OPEN) & ~Exists(later)
+    overdue = Q(state__in=("queued", "running", "waiting"), wake_at__lt=late)
+    return rows.filter(failed | Q(state="paused") | overdue, dry_run=False).order_by("incident__severity", "-id")
+
+
+def why_stuck(run: Run) -> str:
+    """In a sentence."""
+    if run.state in ("failed", "paused"):
+        return run.reason or run.get_state_display()
+    return "It is due, and no worker has taken it. Look whether a worker is running (/readyz says it)."
+
+
+@signed_in
+def runs(request: HttpRequest) -> HttpResponse:
+    """Stuck ones first with the reason, then the newest; filtered by state."""
+    user = me(request)
+    rows = of_user(user)
+    state = request.GET.get("state", "")
+    top: list[Any] = []
+    if not request.GET.get("after") and state in ("", "live", "stuck"):
+        top = [{"run": run, "why": why_stuck(run)} for run in stuck(rows)[:STUCK]]
+    if state == "live":
+        rows = rows.filter(state__in=Run.LIVE)
+    elif state in dict(Run.STATES):
+        rows = rows.filter(state=state)
+    elif state == "stuck":
+        rows = rows.none()
+    else:
+        rows = rows.exclude(pk__in=[one["run"].pk for one in top])
+    context = {
+        "stuck": top, "page": page_of(rows, ["-id"], request.GET.get("after", ""), PAGE), "state": state,
+        "states": [("stuck", "Stuck"), ("live", "Live"), *Run.STATES],
+    }  # fmt: skip
+    return render(request, "playbooks/runs.html", context)
+
+
+@signed_in
+def run(request: HttpRequest, pk: int) -> HttpResponse:
+    """One run. POST: pause, resume, cancel, or skip and retry a step."""
+    found = get_object_or_404(of_user(me(request)), pk=pk)
+    refused: list[str] = []
+    status = 200
+    if request.method == "POST":
+        try:
+            said = _control(request, found)
+            messages.success(request, said)
+            return redirect("playbooks:run", pk)
+        except No as error:
+            refused, status = reasons_of(error), status_of(error)
+            found = get_object_or_404(of_user(me(request)), pk=pk)
+    context = {**_one(request, found), "refused": refused, "reason": request.POST.get("reason", ""), **_doable(found)}
+    context["part"] = live.part(request, "playbooks/parts/run.html", context)
+    return render(request, "playbooks/run.html", context, status=status)
+
+
+@signed_in
+def run_part(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(of_user(me(request)), pk=pk)
+    return live.answer(request, "playbooks/parts/run.html", _one(request, found))
+
+
+def _control(request: HttpRequest, run: Run) -> str:
+    verb, reason, user = request.POST.get("then", ""), request.POST.get("reason", "").strip(), me(request)
+    if verb == "pause":
+        control.pause(run, by=user, reason=reason)
+        return "Paused. The step in hand is finished first."
+    if verb == "resume":
+        control.resume(run, by=user)
+        return "The run goes on."
+    if verb == "cancel":
+        control.cancel(run, by=user, reason=reason)
+        return "Cancelled. Effects that are in place stay in place."
+    step = run.steps.filter(key=request.POST.get("step", "")).order_by("-attempt").first()
+    if step is None:
+        raise ValueError("The run has no such step now. Look at it again.")
+    step.run = run
+    if verb == "skip":
+        control.skip(step, by=user, reason=reason)
+        return f"{step.key} is skipped."
+    if verb == "retry":
+        control.retry(step, by=user)
+        return f"{step.key} is tried again."
+    raise ValueError("Choose to pause, resume, cancel, skip or retry.")
+
+
+def _doable(run: Run) -> dict[str, Any]:
+    """Which verbs make sense now; the verbs themselves decide."""
+    here = run.steps.filter(key=run.cursor.get("next", "")).order_by("-attempt").first()
+    at = here.state if here else ""
+    undoing = "undo" in run.cursor
+    return {
+        "here": here,
+        "can_pause": run.state in ("queued", "running", "waiting", "asking"),
+        "can_resume": run.state == "paused",
+        "can_cancel": run.is_live,
+        "can_skip": not undoing and run.state != "queued" and at in ("running", "waiting", "asking", "failed")
+        and (run.is_live or run.state == "failed"),
+        "can_retry": not undoing and run.state in ("failed", "paused", "waiting") and at in ("failed", "waiting"),
+    }  # fmt: skip
+
+
+def _one(request: HttpRequest, run: Run) -> dict[str, Any]:
+    user = me(request)
+    rows = list(run.steps.select_related("actor").order_by("position", "attempt"))
+    questions = {one.step_id: one for one in run.approvals.select_related("decided_by")}
+    kept = _evidence(run, rows) if can(user, "evidence.see", run.incident) else {}
+    definition = _definition(run)
+    return {
+        "run": run,
+        "can_control": can(user, control.RIGHT, run.incident),
+        "steps": [_shown(row, questions.get(row.pk), kept) for row in rows],
+        "ahead": _ahead(definition, rows, run),
+        "inputs": pairs(run.inputs),
+        "undoing": run.cursor.get("undo") if run.is_live else None,
+    }
+
+
+def _shown(row: Step, asked: Approval | None, kept: dict[int, Evidence]) -> dict[str, Any]:
+    items = [kept[number] for number in row.evidence if number in kept]
+    return {
+        "row": row,
+        "kind": KIND_WORDS.get(row.kind, row.kind),
+        "asked": asked,
+        "inputs": pairs(row.inputs),
+        "outputs": pairs(row.outputs),
+        "verified": pairs(row.verified),
+        "plots": [one for one in items if one.media_type == "image/svg+xml"],
+        "evidence": [one for one in items if one.media_type != "image/svg+xml"],
+        "retries": row.state == "waiting" and bool(row.error),
+        "over": row.ended_at is not None,
+    }
+
+
+def _evidence(run: Run, rows: Iterable[Step]) -> dict[int, Evidence]:
+    wanted = {number for row in rows for number in row.evidence}
+    if not wanted:
+        return {}
+    return run.incident.evidence.defer("content").in_bulk(wanted)
+
+
+def _definition(run: Run) -> Definition | None:
+    try:
+        return definition_of(run)
+    except ValueError:  # published by a newer release: what happened can be shown all the same
+        return None
+
+
+def _ahead(definition: Definition | None, rows: list[Step], run: Run) -> list[StepDef]:
+    """The steps that follow when nothing branches off, for a run that is still going."""
+    if definition is None or not run.is_live:
+        return []
+    at = run.cursor.get("next") or definition.steps[0].id
+    reached = {row.key for row in rows}
+    found: list[StepDef] = []
+    while at != END and definition.knows(at) and len(found) < len(definition.steps):
+        step = definition.step(at)
+        if step in found:
+            break
+        if step.id not in reached:
+            found.append(step)
+        elif found:
+            break
+        at = definition.after(step)
+    return found

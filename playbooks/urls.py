@@ -1,0 +1,21 @@
+"""Addresses of the first floor's pages."""
+
+from django.urls import path
+
+from playbooks.pages import approvals, editor, library, runs
+
+app_name = "playbooks"
+urlpatterns = [
+    path("playbooks/", library.playbooks, name="playbooks"),
+    path("new-playbook/", editor.new, name="new"),
+    path("new-playbook/check/", editor.check_text, name="check"),
+    path("playbooks/<slug:slug>/", library.playbook, name="playbook"),
+    path("playbooks/<slug:slug>/edit/", editor.edit, name="edit"),
+    path("playbooks/<slug:slug>/runs/", library.start, name="start"),
+    path("playbooks/<slug:slug>/versions/<int:number>/", library.version, name="version"),
+    path("runs/", runs.runs, name="runs"),
+    path("runs/<int:pk>/", runs.run, name="run"),
+    path("runs/<int:pk>/part/", runs.run_part, name="run_part"),
+    path("approvals/", approvals.approvals, name="approvals"),
+    path("approvals/<int:pk>/", approvals.approval, name="approval"),
+]
