@@ -8,6 +8,7 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import models
+from django.db.models.query_utils import DeferredAttribute
 
 
 class SecretsUnreadable(Exception):
@@ -34,21 +35,44 @@ def unseal(text: str) -> Any:
         ) from error
 
 
+class _Sealed(str):
+    """Ciphertext as it lies in the table, not opened yet."""
+
+    __slots__ = ()
+
+
+class _OpenedOnDemand(DeferredAttribute):
+    """Decrypts when the attribute is read, so that a row with a lost key can still be listed, shown
+    and repaired; with `__set__` it stands before the instance's own dictionary."""
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        value = super().__get__(instance, cls)
+        if isinstance(value, _Sealed):
+            value = instance.__dict__[self.field.attname] = unseal(value)
+        return value
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        instance.__dict__[self.field.attname] = value
+
+
 class EncryptedJSONField(models.TextField):
     """A dict kept as ciphertext. To rotate, put the new key first and save the rows again."""
 
-    # how the type checker's plugin is told what the attribute holds
-    _pyi_private_get_type: Any
-    _pyi_private_set_type: Any
+    descriptor_class = _OpenedOnDemand
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
-        return None if value is None else unseal(value)
+        return None if value is None else _Sealed(value)
+
+    def pre_save(self, instance: Any, add: bool) -> Any:
+        return instance.__dict__[self.attname]  # an unopened value is written back as it is
 
     def get_prep_value(self, value: Any) -> Any:
-        return None if value is None else seal(value)
+        if value is None or isinstance(value, _Sealed):
+            return value
+        return seal(value)
 
     def to_python(self, value: Any) -> Any:
-        return json.loads(value) if isinstance(value, str) else value
+        return json.loads(value) if isinstance(value, str) and not isinstance(value, _Sealed) else value
 
     def value_to_string(self, obj: Any) -> str:
         return seal(self.value_from_object(obj))
