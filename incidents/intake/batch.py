@@ -27,7 +27,6 @@ from .signal import Signal
 #: Classes that are a consequence when the data set they come from is faulty, and for how long.
 CONSEQUENCES = frozenset({"DRIFT", "PERF", "BIAS"})
 TOPOLOGY_SPAN = timedelta(hours=6)
-WORKED_ON = (lifecycle.DETECTED, lifecycle.TRIAGED)
 REOPENABLE = lifecycle.MOVES["reopen"].sources
 
 
@@ -129,7 +128,7 @@ class _Batch:
             return True
         case = self.by_id[entry.row["incident_id"]]
         assert case.found is not None
-        if entry.refires and case.found["state"] not in WORKED_ON:
+        if entry.refires and case.found["state"] not in store.WORKED_ON:
             if case.found["open_key"] is None:
                 return False
             if entry.item.level != "info":
@@ -166,7 +165,9 @@ class _Batch:
 
     def is_worked_on(self, key: str) -> bool:
         case = self.by_key.get(key)
-        return case is not None and (case.found is None or case.reopen or case.found["state"] in WORKED_ON)
+        return case is not None and (
+            case.found is None or case.reopen or case.found["state"] in store.WORKED_ON
+        )
 
     def place_group(
         self, key: str, entries: list[Entry], waiting: list[dict[str, Any]], faults: _Faults
@@ -342,7 +343,7 @@ class _Faults:
             ):
                 return case
         found = batch.by_id.get(self.parents.get(dataset, 0))
-        return found if found and found.found and found.found["state"] in WORKED_ON else None
+        return found if found and found.found and found.found["state"] in store.WORKED_ON else None
 
     def take(self, entry: Entry) -> bool:
         """Attach the alert to the incident of its faulty input, if there is one."""

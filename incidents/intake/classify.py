@@ -72,7 +72,7 @@ def classify(report: Report, catalogue: Catalogue, now: datetime) -> Classified:
     )
     gate = next((v for v in reversed(verdicts) if v is not None and v["passed"] == bool(passing)), None)
     judged = passing or firings or [report.newest]
-    level = min((s.level or rule.level or "warning" for s in judged), key=LEVELS.index)
+    level = min((_level(s, rule) for s in judged), key=LEVELS.index)
     labels["level"] = level
     parts = {name: _part(name, found, labels) for name in rule.key_fields}
     silence = catalogue.silence_for(labels) if catalogue.silences else None
@@ -92,10 +92,16 @@ def classify(report: Report, catalogue: Catalogue, now: datetime) -> Classified:
         why["silence"] = {"id": silence.id, "reason": silence.reason, "until": silence.ends_at.isoformat()}
     return Classified(
         report=report, found=found, rule=rule, env=signal.env, family=family, level=level, parts=parts,
-        key=key_of(parts), significant=bool(passing), gate=gate,
+        key=key_of(parts or {"rule": escape(rule.name)}), significant=bool(passing), gate=gate,
         windows=list(dict.fromkeys(window_of(s, now) for s in sorted(passing, key=lambda s: s.observed_at))),
         silence=silence, why=why,
     )  # fmt: skip
+
+
+def _level(signal: Signal, rule: Rule) -> str:
+    if signal.level in LEVELS:
+        return str(signal.level)
+    return rule.level or "warning"
 
 
 def labels_of(signal: Signal, family: str, system: str) -> dict[str, str]:

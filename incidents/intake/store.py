@@ -17,6 +17,8 @@ from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Collate
 
+from incidents import lifecycle
+
 from .fold import clean
 
 #: column → type of the incoming record. The order is that of the INSERT.
@@ -49,6 +51,9 @@ _RETURNED = (
     "last_seen", "starts_at", "ends_at",
 )  # fmt: skip
 _MOMENTS = frozenset({"first_seen", "last_seen", "starts_at", "ends_at"})
+#: States in which an incident takes alerts without being re-opened.
+WORKED_ON = (lifecycle.DETECTED, lifecycle.TRIAGED)
+_WORKED_ON = ", ".join(f"'{state}'" for state in WORKED_ON)
 #: Grouping keys are locked by one of so many numbers: a batch never holds more locks than this.
 KEY_LOCKS = 512
 _KEY_LOCK_CLASS = 0x494E54  # the first half of the advisory lock's name, ours alone
@@ -66,6 +71,7 @@ def upsert_alerts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     new when `count` comes back as it was given. The rows stay locked until the transaction ends.
     """
     newer = 'a."status" = excluded."status" AND excluded."last_seen" >= a."last_seen"'
+    one_window = 'excluded."windows" = 1 AND excluded."status" = \'firing\''
     columns = ", ".join(f'"{c}"' for c in ALERT)
     changes = ['"count" = a."count" + excluded."count"']
     changes += [f'"{c}" = CASE WHEN {newer} THEN excluded."{c}" ELSE a."{c}" END' for c in _NEWER]
@@ -77,8 +83,8 @@ def upsert_alerts(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         '"first_seen" = CASE WHEN excluded."first_seen" < a."first_seen" THEN excluded."first_seen" ELSE a."first_seen" END',
         f'"starts_at" = CASE WHEN {newer} THEN COALESCE(a."starts_at", excluded."starts_at") ELSE a."starts_at" END',
         # several windows in one batch are counted by the caller, who knows the first of them
-        f'"windows" = a."windows" + CASE WHEN {newer} AND excluded."windows" = 1 AND excluded."last_window" <> a."last_window" THEN 1 ELSE 0 END',
-        f'"last_window" = CASE WHEN {newer} AND excluded."windows" = 1 THEN excluded."last_window" ELSE a."last_window" END',
+        f'"windows" = a."windows" + CASE WHEN {newer} AND {one_window} AND excluded."last_window" <> a."last_window" THEN 1 ELSE 0 END',
+        f'"last_window" = CASE WHEN {newer} AND {one_window} THEN excluded."last_window" ELSE a."last_window" END',
     ]
     returned = ", ".join(f'"{c}"' for c in _RETURNED)
     return _rows(
@@ -127,9 +133,11 @@ def lock_incidents(keys: Collection[str], ids: Collection[int]) -> list[dict[str
 def expected_incidents(keys: Collection[str]) -> dict[str, int]:
     """Grouping key → incident that probably takes its alerts. Nothing is locked: what is written by this
     is checked under lock afterwards, and right so often that it saves the second write of most new alerts."""
+    if not keys:
+        return {}
     rows = _rows(
         f"SELECT i.open_key, i.id FROM {_values()} AS k JOIN incidents_incident i ON i.open_key = k.value "
-        "WHERE i.state IN ('detected', 'triaged')",
+        f"WHERE i.state IN ({_WORKED_ON})",
         [_json(sorted(keys))],
         ("key", "id"),
     )
@@ -221,7 +229,7 @@ def faulty_data(since: datetime) -> list[dict[str, Any]]:
     """Data-quality incidents being worked on and opened after `since`, with their data sets."""
     return _rows(
         "SELECT DISTINCT i.id, a.dataset FROM incidents_incident i JOIN incidents_alert a ON a.incident_id = i.id "
-        "WHERE i.state IN ('detected', 'triaged') AND i.incident_class = 'DATAQ' AND i.opened_at > %s "
+        f"WHERE i.state IN ({_WORKED_ON}) AND i.incident_class = 'DATAQ' AND i.opened_at > %s "
         "AND a.dataset <> '' ORDER BY i.id",
         [_moment_parameter(since)], ("id", "dataset"),
     )  # fmt: skip

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.db import transaction
 
 from incidents.intake import store
 from incidents.models import Alert, Event, GroupingRule, Incident, Task
@@ -385,3 +388,66 @@ def test_an_incident_that_ended_meanwhile_takes_nothing(monkeypatch: pytest.Monk
     assert watched.why["waiting"]["need"] == {"signals": 2, "windows": 3}
     assert "promoted" not in watched.why
     assert counters_are_exact()
+
+
+def test_a_batch_wakes_the_relay_once_and_one_without_news_not_at_all(
+    monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    woken: list[str] = []
+    monkeypatch.setattr("incidents.wake._listener", lambda kind, pk: woken.append(kind))
+    with django_capture_on_commit_callbacks(execute=True):
+        tell(*[signal(f"f{i}", system=f"s{i}") for i in range(5)])
+    assert woken == ["outbox"]
+    with django_capture_on_commit_callbacks(execute=True):
+        tell(signal("f1", system="s1"))
+    assert woken == ["outbox"]
+
+
+def test_a_level_or_class_that_nobody_defined_is_left_to_the_rule() -> None:
+    system()
+    tell(signal(level="catastrophe", family="WEATHER", metric="wasserstein"))
+    alert = Alert.objects.get()
+    assert (alert.level, alert.family, alert.disposition) == ("warning", "DRIFT", "watching")
+    assert alert.why["family"] == {"is": "DRIFT", "by": "rule"}
+
+
+def test_what_served_at_detection_is_kept() -> None:
+    recs = system()
+    old, new = (recs.versions.create(version=v) for v in ("3.13", "3.14"))
+    recs.deployments.create(version=old, endpoint="e", started_at=at(days=-9), ended_at=at(days=-1))
+    recs.deployments.create(version=new, endpoint="e", started_at=at(days=-1))
+    tell(signal())
+    assert the_incident().serving == [
+        {"version": "3.14", "endpoint": "e", "traffic": 100.0, "platform": "gateway"}
+    ]
+
+
+def test_a_baseline_that_does_not_fit_the_matrix_is_passed_over_and_said() -> None:
+    system(baseline_assessment={"impact": {"XX": 9}})
+    tell(signal())
+    assert the_incident().severity == 3
+    assert "passed over" in the_incident().assessments.get().answers["note"]
+
+
+def test_a_rule_without_key_fields_makes_one_incident_of_its_own() -> None:
+    GroupingRule.objects.create(name="All of it", position=1, matchers='team="x"', key_fields=[])
+    tell(signal("a", labels={"team": "x"}), signal("b", system="other", labels={"team": "x"}))
+    assert the_incident().grouping_key == "rule=All of it"
+
+
+def test_a_rule_may_name_the_system_of_alerts_that_name_none() -> None:
+    recs = system()
+    GroupingRule.objects.create(
+        name="Old job", position=1, matchers='job="old"', key_fields=["system"], system=recs
+    )
+    tell(signal(system="", labels={"job": "old"}))
+    assert the_incident().system == recs
+    assert Alert.objects.get().why["system"]["by"] == "rule"
+
+
+def test_a_batch_belongs_to_the_transaction_of_its_caller() -> None:
+    with pytest.raises(RuntimeError, match="power"), transaction.atomic():
+        tell(signal())
+        raise RuntimeError("power cut")
+    assert not Alert.objects.exists()
+    assert not Incident.objects.exists()
