@@ -70,12 +70,23 @@ class Ask:
 
 
 class ActionError(Exception):
-    """The step failed. The message says what happened and what to do; `retryable` decides."""
+    """The step failed. The message says what happened and what to do; `retryable` decides.
 
-    def __init__(self, message: str, *, retryable: bool = False, retry_after: float | None = None):
+    `outputs` is what was found out all the same; it is kept with the failed step.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retryable: bool = False,
+        retry_after: float | None = None,
+        outputs: Mapping[str, Any] | None = None,
+    ):
         super().__init__(message)
         self.retryable = retryable
         self.retry_after = retry_after
+        self.outputs = dict(outputs or {})
 
 
 class Unverified(ActionError):

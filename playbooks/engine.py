@@ -18,6 +18,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from incidents import wake
+from playbooks import compensation
 from playbooks.conductor import Failed, decide
 from playbooks.models import Run, Step
 from playbooks.perform import Result, perform
@@ -99,7 +100,7 @@ def _work(work: Working) -> None:
         while row is not None:
             row = work.settle(row, perform(work, work.definition.step(row.key), row))
     if "undo" in work.run.cursor:
-        work.compensate()
+        compensation.take_back(work)
 
 
 def _resume(work: Working) -> Step | None:

@@ -101,7 +101,8 @@ def perform(session: Session, step: StepDef, row: Step) -> Result:
         )  # fmt: skip
     except ActionError as error:
         cause: Any = "retryable" if error.retryable else "permanent"
-        return Result(Failed(str(error), cause, row.tries, error.retry_after, row.deadline_at))
+        found = json.loads(json.dumps(error.outputs, default=str))
+        return Result(Failed(str(error), cause, row.tries, error.retry_after, row.deadline_at), found)
 
 
 def undo(session: Session, step: StepDef, row: Step) -> Done:
@@ -124,8 +125,11 @@ def _gate(session: Session, step: StepDef) -> Result:
     if step.needs_evidence and not session.incident.evidence.exists():
         return Result(Failed("The incident has no evidence yet. Keep a snapshot, then retry the step."))
     conditions = Conditions(session.scope())
-    checks = [{"title": check.title, "passed": conditions.test(check.when)} for check in step.checks]
-    failed = [check["title"] for check in checks if not check["passed"]]
+    checks = [
+        {"name": check.title, "value": "", "limit": check.when, "ok": conditions.test(check.when)}
+        for check in step.checks
+    ]
+    failed = [check["name"] for check in checks if not check["ok"]]
     outputs = {"passed": not failed, "failed": failed}
     if failed:
         advice = f" {step.text}" if step.text else ""
@@ -235,7 +239,7 @@ def _run(session: Session, step: StepDef, action: Action, row: Step) -> Result:
             step.verify
         ):
             raise Unverified(f"{step.verify} does not hold; read back: {json.dumps(result.verified)[:500]}")
-        result.checks = [{"title": step.verify, "passed": True}]
+        result.checks = [{"name": step.title, "value": "read back", "limit": step.verify, "ok": True}]
     return result
 
 

@@ -33,18 +33,17 @@ from playbooks.conductor import (
     WaitUntil,
     decide,
 )
-from playbooks.contract import Action, ActionError, Exhibit
+from playbooks.contract import Action, Exhibit
 from playbooks.definition import END, Definition, StepDef, thaw
 from playbooks.expressions import ExpressionError, substitute
 from playbooks.models import Approval, PlaybookVersion, Run, Step
-from playbooks.perform import Request, Result, input_hash, undo
+from playbooks.perform import Request, Result, input_hash
 
 #: Seconds of a lease; longer for a step that may take longer.
 LEASE = 60.0
 LARGEST_OUTPUT = 256 * 1024
 #: Seconds that a step may take in all when the playbook does not say.
 DEADLINE = 30 * 86_400.0
-UNDO_TRIES = 4
 UNDER_WAY = ("running", "waiting", "asking")
 FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
 SETTLED = [
@@ -68,10 +67,10 @@ class Working:
         self._rows: list[Step] = list(run.steps.order_by("position", "attempt"))
         self._facts: dict[str, Any] | None = None
         self._told: list[Event] = []
-        self._paused = False
+        self.paused = False
         if run.started_at is None:
             how = " as a dry run." if run.dry_run else "."
-            self._tell("run.started", f"Playbook “{run.version.playbook.title}” started{how}")
+            self.tell("run.started", f"Playbook “{run.version.playbook.title}” started{how}")
 
     # --- what is known -------------------------------------------------------------------------
     @property
@@ -132,7 +131,7 @@ class Working:
         with transaction.atomic():
             self._renew(row)
             if exhibits:
-                fields["evidence"] = [*row.evidence, *self._keep(row, exhibits)]
+                fields["evidence"] = [*row.evidence, *self.keep(row, exhibits)]
             self._save(row, fields)
 
     def renew(self) -> None:
@@ -142,15 +141,15 @@ class Working:
     def release(self, state: str, wake_at: datetime | None) -> None:
         """Give the lease back; nothing was due."""
         with transaction.atomic():
-            self._fenced({"state": state, "wake_at": wake_at, **FREE})
+            self.fenced({"state": state, "wake_at": wake_at, **FREE})
 
     def give_up(self, reason: str) -> None:
         """End the run as failed, whatever else is wrong with it."""
         with transaction.atomic():
             fields = {"state": "failed", "reason": reason, "ended_at": self.now, "wake_at": None, **FREE}
             if Run.objects.filter(pk=self.run.pk, fence=self._fence).update(**fields):
-                self._tell("run.failed", reason)
-                self._publish()
+                self.tell("run.failed", reason)
+                self.publish()
 
     def go(self, decision: Decision) -> Step | None:
         """Follow a decision that no step's result led to; the step to do, if any."""
@@ -169,13 +168,13 @@ class Working:
         row.state = "done" if isinstance(result.outcome, Succeeded) else "failed"
         decision, wrong = decide(self.definition, self.progress(), result.outcome, self.now)
         self._judge(row, result.outcome, decision, wrong)
+        self._report(row, result, decision)
         fields, ahead = self._ahead(decision)
         with transaction.atomic():
-            self._fenced(fields)  # first: locks are taken in the order run, incident, the rest
+            self.fenced(fields)  # first: locks are taken in the order run, incident, the rest
             self._mark(row, result)
-            row.evidence = [*row.evidence, *self._keep(row, exhibits)]
+            row.evidence = [*row.evidence, *self.keep(row, exhibits)]
             row.save(update_fields=SETTLED)
-            self._report(row, result, decision)
             if result.request is not None:
                 self._ask(row, result.request)
             if isinstance(result.outcome, Expired):
@@ -214,48 +213,49 @@ class Working:
                 if wake.closing.is_set():
                     return {"state": "queued", "cursor": self.run.cursor, "wake_at": self.now, **FREE}, rows
                 row = self._begun(self.definition.step(id), len(self._rows) + len(rows))
-                return {"state": "running", "cursor": self.run.cursor, **self._lease(row)}, [*rows, row]
+                return {"state": "running", "cursor": self.run.cursor, **self.lease(row)}, [*rows, row]
             case WaitUntil(at, why):
                 return {"state": "waiting", "wake_at": at, "reason": why, **FREE}, rows
             case AskPerson(until):
                 return {"state": "asking", "wake_at": until, "reason": "Waits for a person.", **FREE}, rows
             case Finish():
                 self.run.cursor = {"next": END}
-                return self._ended("succeeded", self._rehearsed(), rows), rows
+                return self.ended("succeeded", self._rehearsed()), rows
             case Fail(reason, at):
                 self.run.cursor = {"next": at or self.at}
-                return self._ended("failed", reason + self._in_force(), rows), rows
+                return self.ended("failed", reason + self._in_force()), rows
             case Compensate(steps, reason, at):
                 undo = {"left": list(steps), "done": [], "kept": [], "reason": reason, "tries": 0}
                 self.run.cursor = {"next": at or self.at, "undo": undo}
-                self._tell("run.undoing", f"{reason} Undoing {', '.join(steps)}.")
+                self.tell("run.undoing", f"{reason} Undoing {', '.join(steps)}.")
                 return {
                     "state": "running",
                     "cursor": self.run.cursor,
                     "reason": reason,
-                    **self._lease(None),
+                    **self.lease(None),
                 }, rows
 
     def _follow(self, fields: dict[str, Any] | None, ahead: list[Step]) -> Step | None:
         if fields is not None:
-            self._fenced(fields)
-        if self._paused:  # the step to do is made when the run goes on
+            self.fenced(fields)
+        if self.paused:  # the step to do is made when the run goes on
             ahead = [row for row in ahead if row.state != "running"]
         if ahead:
             Step.objects.bulk_create(ahead)
             self._rows.extend(ahead)
-        self._publish()
+        self.publish()
         return ahead[-1] if ahead and ahead[-1].state == "running" else None
 
-    def _ended(self, state: str, reason: str, passed: list[Step]) -> dict[str, Any]:
+    def ended(self, state: str, reason: str) -> dict[str, Any]:
+        """The columns of a run that has ended; the timeline hears of it."""
         say = {"succeeded": "went through", "failed": "failed"}[state]
-        self._tell(f"run.{state}", f"Playbook “{self.run.version.playbook.title}” {say}. {reason}".strip())
+        self.tell(f"run.{state}", f"Playbook “{self.run.version.playbook.title}” {say}. {reason}".strip())
         return {
             "state": state, "cursor": self.run.cursor, "reason": reason, "ended_at": self.now, "wake_at": None, **FREE,
         }  # fmt: skip
 
     # --- the fence -----------------------------------------------------------------------------
-    def _fenced(self, fields: dict[str, Any]) -> None:
+    def fenced(self, fields: dict[str, Any]) -> None:
         """Write the run's columns if the run is still ours. Raises Superseded. A run that a person paused
         meanwhile stays paused, unless it has just ended."""
         if self.run.started_at is None:
@@ -267,7 +267,7 @@ class Working:
             return
         if fields["state"] in ("running", "queued", "waiting", "asking"):
             fields = {**fields, "state": "paused", "wake_at": None, **FREE}
-            self._paused = True
+            self.paused = True
         if not ours.filter(state="paused").update(**fields):
             raise Superseded("somebody else carries it on, or a person stopped it.")
 
@@ -275,10 +275,10 @@ class Working:
         ours = Run.objects.filter(
             pk=self.run.pk, fence=self._fence, state__in=("running", "queued", "paused")
         )
-        if not ours.update(**self._lease(row)):
+        if not ours.update(**self.lease(row)):
             raise Superseded("somebody else carries it on, or a person stopped it.")
 
-    def _lease(self, row: Step | None) -> dict[str, Any]:
+    def lease(self, row: Step | None) -> dict[str, Any]:
         """A lease longer than the step may take: it looks before, acts and reads back, each in its time."""
         seconds = LEASE
         if row is not None and row.action:
@@ -311,7 +311,7 @@ class Working:
 
     def _passed(self, passed: Passed, position: int) -> Step:
         step, before = self.definition.step(passed.id), self.newest(passed.id)
-        self._tell(f"step.{passed.state}", f"{step.id} {step.title}: {passed.why}", step=step.id)
+        self.tell(f"step.{passed.state}", f"{step.id} {step.title}: {passed.why}", step=step.id)
         return Step(
             run=self.run, key=step.id, attempt=before.attempt + 1 if before else 1, position=position,
             kind=step.kind, title=step.title, action=step.action, state=passed.state, started_at=self.now,
@@ -323,7 +323,7 @@ class Working:
             setattr(row, name, value)
         row.save(update_fields=list(fields))
 
-    def _keep(self, row: Step, exhibits: Sequence[Exhibit]) -> list[int]:
+    def keep(self, row: Step, exhibits: Sequence[Exhibit]) -> list[int]:
         return [
             Evidence.keep(
                 self.incident, exhibit.name, exhibit.content, media_type=exhibit.media_type,
@@ -340,7 +340,7 @@ class Working:
             requested_at=self.now, expires_at=request.until,
         )  # fmt: skip
         shown = [(name, str(value)[:200]) for name, value in row.inputs.items() if value is not None]
-        self._tell(
+        self.tell(
             "approval.requested", f"{row.key} {row.title}: {request.prompt}", step=row.key, approval=asked.pk,
             url=_address(asked), facts=[("Risk", request.risk), *shown],
         )  # fmt: skip
@@ -357,7 +357,9 @@ class Working:
             )
         elif step.mark == "verified" or refuted:
             passed = row.state == "done"
-            checks = result.checks or [{"title": row.error or step.title, "passed": passed}]
+            checks = result.checks or row.outputs.get("checks")
+            if not checks:
+                checks = [{"name": step.title, "value": row.error or row.summary, "limit": "", "ok": passed}]
             self.incident.verified(passed=passed, source=self.run.ref, checks=checks, at=self.now)
         self._facts = None
 
@@ -367,21 +369,21 @@ class Working:
         match row.state:
             case "done":
                 say = row.summary or "done."
-                self._tell("step.done", f"{what}: {say}", step=row.key, verdict=row.verdict)
+                self.tell("step.done", f"{what}: {say}", step=row.key, verdict=row.verdict)
             case "failed" if isinstance(result.outcome, Expired):
                 again = isinstance(decision, RunStep) and decision.id == row.key
                 kind = "approval.escalated" if again else "approval.expired"
                 more = " It is asked again." if again else ""
-                self._tell(kind, f"{what}: nobody answered in time.{more}", step=row.key)
+                self.tell(kind, f"{what}: nobody answered in time.{more}", step=row.key)
             case "failed":
-                self._tell("step.failed", f"{what}: {row.error}", step=row.key)
+                self.tell("step.failed", f"{what}: {row.error}", step=row.key)
             case "cancelled":
-                self._tell("step.outdated", f"{what}: {row.summary} It is asked again.", step=row.key)
+                self.tell("step.outdated", f"{what}: {row.summary} It is asked again.", step=row.key)
             case "waiting" if row.error:
                 at = row.wake_at.strftime("%H:%M:%S UTC") if row.wake_at else "once more"
-                self._tell("step.retry", f"{what}: {row.error} Tried again {at}.", step=row.key)
+                self.tell("step.retry", f"{what}: {row.error} Tried again {at}.", step=row.key)
 
-    def _tell(self, kind: str, text: str, **data: Any) -> None:
+    def tell(self, kind: str, text: str, **data: Any) -> None:
         self._told.append(
             Event(
                 incident=self.incident, kind=kind, text=text, actor=self.run.ref, at=self.now,
@@ -389,7 +391,7 @@ class Working:
             )
         )  # fmt: skip
 
-    def _publish(self) -> None:
+    def publish(self) -> None:
         if self._told:
             Event.objects.bulk_create(self._told)
             self._told = []
@@ -405,54 +407,6 @@ class Working:
         left = [f"{row.key} {row.title}" for row in self._effects()]
         more = f" Still in force: {', '.join(left)}." if left else ""
         return f"{more} Retry the step or skip it when the cause is removed, or work by hand."
-
-    # --- taking back ---------------------------------------------------------------------------
-    def compensate(self) -> None:
-        """Undo what the cursor lists, one commit each; then the run has failed."""
-        while (todo := self.run.cursor["undo"])["left"]:
-            row = self.newest(todo["left"][0])
-            if row is None or row.state == "undone":
-                todo["left"].pop(0)
-                continue
-            what = f"{row.key} {row.title}"
-            exhibits: Sequence[Exhibit] = ()
-            fields: dict[str, Any] = {"state": "running", **self._lease(row)}
-            try:
-                done = undo(self, self.definition.step(row.key), row)
-            except ActionError as error:
-                todo["tries"] += 1
-                if error.retryable and todo["tries"] < UNDO_TRIES:
-                    pause = timedelta(seconds=max(10 * 2 ** todo["tries"], error.retry_after or 0))
-                    fields = {"state": "waiting", "wake_at": self.now + pause, **FREE}
-                    self._tell("step.retry", f"Undoing {what}: {error} Tried again.", step=row.key)
-                else:
-                    todo["left"].pop(0)
-                    todo["kept"].append(what)
-                    todo["tries"] = 0
-                    self._tell("step.not_undone", f"{what} could not be undone: {error}", step=row.key)
-            else:
-                exhibits = done.exhibits
-                row.state, row.summary = "undone", done.summary or row.summary
-                todo["left"].pop(0)
-                todo["done"].append(row.key)
-                todo["tries"] = 0
-                self._tell("step.undone", f"{what}: undone. {done.summary}".strip(), step=row.key)
-            with transaction.atomic():
-                self._fenced({**fields, "cursor": self.run.cursor})
-                row.evidence = [*row.evidence, *self._keep(row, exhibits)]
-                row.save(update_fields=["state", "summary", "evidence"])
-                self._publish()
-            if self._paused or fields["state"] == "waiting" or (todo["left"] and wake.closing.is_set()):
-                return
-        reason = todo["reason"]
-        if todo["done"]:
-            reason += f" Undone: {', '.join(todo['done'])}."
-        if todo["kept"]:
-            reason += f" Could NOT be undone, do it by hand: {', '.join(todo['kept'])}."
-        self.run.cursor = {"next": self.run.cursor["next"]}
-        fields = self._ended("failed", reason, [])
-        with transaction.atomic():
-            self._follow(fields, [])
 
 
 def definition_of(run: Run) -> Definition:

@@ -1,0 +1,306 @@
+"""Who may say yes to what, who may not, until when; and forms."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from incidents.access import NotAllowed
+from incidents.lifecycle import Refused
+from incidents.models import Incident, ModelVersion, Task
+from playbooks import approvals, control, forms
+from playbooks.models import Approval, Run, Step
+from tests import scenes
+from tests.playbooks.scenes import World, asked, kinds, started, step, steps, world
+from tests.playbooks.scenes import advance as look
+
+__all__ = ["world"]
+pytestmark = pytest.mark.django_db
+
+RISKY = """
+    - id: R
+      kind: auto
+      title: Serve the fallback
+      action: risky
+      with: {model: champion, share: 0, version: "{{ incident.subtype? }}"}
+      approve: {roles: [IC, BO], expires: 2h}
+"""
+FORM = """
+    - id: F
+      kind: human
+      title: What happened?
+      roles: [MLE]
+      deadline: 8h
+      form:
+        - {name: cause, kind: choice, choices: [world, pipeline]}
+        - {name: people, kind: number, min: 0}
+        - {name: note, kind: long_text, required: false}
+"""
+
+
+def advance(run: Run, after: timedelta = timedelta()) -> Run:
+    return look(run, now=timezone.now(), after=after)
+
+
+def test_a_risky_step_waits_for_a_yes_and_then_acts(world: World) -> None:
+    bob = scenes.person("bob", "BO")
+    run = advance(started(RISKY))
+    question = asked(run)
+    assert (run.state, step(run, "R").state, world.writes) == ("asking", "asking", [])
+    assert (question.risk, question.roles, len(step(run, "R").evidence)) == ("R2", ["IC", "BO"], 1)
+    approvals.decide(question, bob, True, "Rates look right.")
+    run = advance(run)
+    assert run.state == "succeeded", run.reason
+    assert world.traffic["champion"] == 0
+    told = kinds(run.incident)
+    assert told.index("approval.requested") < told.index("approval.approved") < told.index("step.done")
+
+
+def test_a_no_needs_a_reason_and_fails_the_step(world: World) -> None:
+    bob = scenes.person("bob", "BO")
+    run = advance(started(RISKY))
+    with pytest.raises(Refused, match="Say why"):
+        approvals.decide(asked(run), bob, False)
+    approvals.decide(asked(run), bob, False, "Too early.")
+    run = advance(run)
+    assert run.state == "failed"
+    assert "Rejected by bob: Too early." in run.reason
+    assert world.writes == []
+
+
+def test_the_wrong_role_is_refused_and_that_is_kept_on_the_timeline(world: World) -> None:
+    run = advance(started(RISKY))
+    with pytest.raises(NotAllowed):
+        approvals.decide(asked(run), scenes.person("max", "MLE"), True)
+    assert kinds(run.incident)[-1] == "approval.refused"
+
+
+def test_the_playbook_narrows_who_may_approve(world: World) -> None:
+    run = advance(started(RISKY))
+    with pytest.raises(Refused, match="BO or IC"):
+        approvals.decide(asked(run), scenes.person("eve", "EXE"), True)
+
+
+def test_whoever_started_the_run_does_not_approve_it(world: World) -> None:
+    commander = scenes.person("carl", "IC")
+    run = advance(started(RISKY, by=commander))
+    with pytest.raises(Refused, match="Four eyes"):
+        approvals.decide(asked(run), commander, True)
+    assert kinds(run.incident)[-1] == "approval.refused"
+    assert asked(run).votes == []
+
+
+def test_the_author_of_the_model_version_does_not_approve_its_use(world: World) -> None:
+    author = scenes.person("dora", "IC")
+    system = scenes.system()
+    ModelVersion.objects.create(system=system, version="7.3", author=author)
+    incident = scenes.incident(system=system)
+    Incident.objects.update(subtype="7.3")  # what the parameter “version” refers to
+    run = advance(started(RISKY, incident=incident))
+    with pytest.raises(Refused, match=r"author of model version 7\.3"):
+        approvals.decide(asked(run), author, True)
+    assert kinds(run.incident)[-1] == "approval.refused"
+
+
+def test_a_service_account_never_approves(world: World) -> None:
+    run = advance(started(RISKY))
+    with pytest.raises(NotAllowed):
+        approvals.decide(asked(run), scenes.person("robot", "IC", is_service=True), True)
+
+
+def test_a_superuser_without_the_role_does_not_approve(world: World) -> None:
+    run = advance(started(RISKY))
+    with pytest.raises(NotAllowed):
+        approvals.decide(asked(run), scenes.person("root", is_superuser=True), True)
+
+
+def test_deciding_twice_is_refused_with_who_decided(world: World) -> None:
+    bob, carl = scenes.person("bob", "BO"), scenes.person("carl", "IC")
+    question = asked(advance(started(RISKY)))
+    approvals.decide(question, bob, True)
+    with pytest.raises(Refused, match="approved by bob already"):
+        approvals.decide(question, carl, True)
+
+
+def test_a_quorum_needs_different_people(world: World) -> None:
+    bob, carl = scenes.person("bob", "BO"), scenes.person("carl", "IC")
+    run = advance(started(RISKY.replace("expires: 2h", "quorum: 2")))
+    question = approvals.decide(asked(run), bob, True)
+    assert question.decision == "pending"
+    with pytest.raises(Refused, match="voted already"):
+        approvals.decide(question, bob, True)
+    assert approvals.decide(question, carl, True).decision == "approved"
+    assert [vote["name"] for vote in question.votes] == ["bob", "carl"]
+
+
+def test_parameters_that_change_after_the_yes_are_asked_again(world: World) -> None:
+    bob = scenes.person("bob", "BO")
+    run = advance(started(RISKY))
+    approvals.decide(asked(run), bob, True)
+    Incident.objects.update(subtype="7.4")  # what the parameters refer to
+    run = advance(run)
+    assert (run.state, world.writes) == ("asking", [])
+    assert asked(run).step.attempt == 2
+    approvals.decide(asked(run), bob, True)
+    run = advance(run)
+    assert run.state == "succeeded", run.reason
+    assert step(run, "R").inputs["version"] == "7.4"
+
+
+def test_a_step_row_that_was_tampered_with_is_not_approved(world: World) -> None:
+    question = asked(advance(started(RISKY)))
+    Step.objects.update(inputs={"model": "champion", "share": 100})
+    with pytest.raises(Refused, match="no longer those that were shown"):
+        approvals.decide(question, scenes.person("bob", "BO"), True)
+
+
+def test_a_yes_to_parameters_shown_on_an_old_page_is_refused(world: World) -> None:
+    question = asked(advance(started(RISKY)))
+    with pytest.raises(Refused, match="other parameters"):
+        approvals.decide(question, scenes.person("bob", "BO"), True, seen="0" * 64)
+
+
+def test_nobody_answers_it_escalates_and_is_asked_again_then_fails(world: World) -> None:
+    run = advance(started(RISKY))
+    first = asked(run)
+    assert first.expires_at == run.wake_at
+    for round in (1, 2):
+        run = advance(run, timedelta(hours=2 * round, minutes=round))
+        assert run.state == "asking"
+        assert asked(run).step.attempt == round + 1
+    first.refresh_from_db()
+    assert first.decision == "expired"
+    run = advance(run, timedelta(hours=6, minutes=5))
+    assert run.state == "failed"
+    assert "Nobody answered in time." in run.reason
+    assert kinds(run.incident).count("approval.escalated") == 2
+
+
+def test_silence_may_lead_to_another_step(world: World) -> None:
+    run = advance(
+        started(
+            RISKY.replace("expires: 2h", 'on_timeout: "goto: N"')
+            + "\n    - {id: M, kind: notify, title: Done, text: done, next: end}"
+            + "\n    - {id: N, kind: notify, title: Nobody, text: nobody answered}"
+        )
+    )
+    run = advance(run, timedelta(hours=4, minutes=1))
+    assert (run.state, world.sent) == ("succeeded", ["nobody answered"])
+
+
+def test_an_expired_request_cannot_be_approved(world: World) -> None:
+    question = asked(advance(started(RISKY)))
+    Approval.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    with pytest.raises(Refused, match="expired"):
+        approvals.decide(question, scenes.person("bob", "BO"), True)
+
+
+def test_a_pause_keeps_the_answer_for_later(world: World) -> None:
+    run = advance(started(RISKY))
+    control.pause(run, scenes.person("carl", "IC"))
+    approvals.decide(asked(run), scenes.person("bob", "BO"), True)
+    run = advance(run)
+    assert (run.state, world.writes) == ("paused", [])
+    control.resume(run, scenes.person("cleo", "IC"))
+    assert advance(run).state == "succeeded"
+
+
+# --- break-glass ---------------------------------------------------------------------------------
+def test_break_glass_lets_the_commander_go_alone_on_a_sev1_and_is_reviewed(world: World) -> None:
+    commander = scenes.person("carl", "IC")
+    run = advance(started(RISKY, by=commander, incident=scenes.incident(severity=1)))
+    question = approvals.decide(asked(run), commander, True, "Patients wait.", break_glass=True)
+    assert (question.decision, question.break_glass) == ("approved", True)
+    review = Task.objects.get()
+    assert "Review the break-glass approval" in review.title
+    assert review.due_at is not None
+    assert review.due_at - timezone.now() <= timedelta(hours=24)
+    assert advance(run).state == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("severity", "roles", "reason", "message"),
+    [(2, "IC", "Now!", "SEV1 only"), (1, "IC", "", "needs a yes and the reason"), (1, "BO", "Now!", "for the incident commander")],
+)  # fmt: skip
+def test_break_glass_is_for_nothing_else(
+    world: World, severity: int, roles: str, reason: str, message: str
+) -> None:
+    run = advance(started(RISKY, incident=scenes.incident(severity=severity)))
+    with pytest.raises(Refused, match=message):
+        approvals.decide(asked(run), scenes.person("x", roles), True, reason, break_glass=True)
+    assert asked(run).decision == "pending"
+
+
+def test_break_glass_does_not_reach_r3(world: World) -> None:
+    run = advance(
+        started(
+            RISKY.replace("action: risky", "action: purge").replace("roles: [IC, BO], ", ""),
+            incident=scenes.incident(severity=1),
+        )
+    )
+    with pytest.raises(Refused, match="does not reach R3"):
+        approvals.decide(asked(run), scenes.person("carl", "IC"), True, "Now!", break_glass=True)
+
+
+# --- R1 ------------------------------------------------------------------------------------------
+SWITCH = "- {id: S, kind: auto, title: Off, action: switch, with: {model: champion, share: 0}}"
+
+
+def test_r1_runs_by_itself_on_sev2_and_asks_on_sev3(world: World) -> None:
+    assert advance(started(SWITCH, incident=scenes.incident(severity=2))).state == "succeeded"
+    world.traffic["champion"] = 100
+    run = advance(started(SWITCH, incident=scenes.incident(severity=3)))
+    assert (run.state, asked(run).risk) == ("asking", "R1")
+
+
+def test_r1_does_not_ask_whoever_started_it_and_may_approve_it(world: World) -> None:
+    assert advance(started(SWITCH, by=scenes.person("carl", "IC"))).state == "succeeded"
+
+
+def test_a_step_of_kind_approve_gives_its_answer_to_later_steps(world: World) -> None:
+    run = advance(
+        started("""
+            - {id: A, kind: approve, title: Promote, risk: R3, text: "Promote for {{ incident.key }}?"}
+            - {id: N, kind: notify, title: Tell, text: "{{ steps.A.by }}: {{ steps.A.reason }}"}
+        """)
+    )
+    approvals.decide(asked(run), scenes.person("mia", "MRC"), True, "Fair enough")
+    assert advance(run).state == "succeeded"
+    assert world.sent == ["mia: Fair enough"]
+
+
+# --- forms ---------------------------------------------------------------------------------------
+def test_a_form_is_checked_field_by_field_and_its_answers_are_outputs(world: World) -> None:
+    max = scenes.person("max", "MLE")
+    run = advance(started(FORM))
+    with pytest.raises(forms.InvalidForm) as wrong:
+        approvals.answer(asked(run), max, {"cause": "gremlins", "people": "-3", "colour": "red"})
+    assert wrong.value.errors == {
+        "colour": "There is no such field.", "cause": "Choose one of world, pipeline.", "people": "Write at least 0.",
+    }  # fmt: skip
+    approvals.answer(asked(run), max, {"cause": "world", "people": "12"})
+    run = advance(run)
+    assert run.state == "succeeded"
+    assert step(run, "F").outputs == {"cause": "world", "people": 12, "note": None}
+
+
+def test_a_form_is_answered_by_its_roles(world: World) -> None:
+    run = advance(started(FORM))
+    with pytest.raises(Refused, match="asks for MLE"):
+        approvals.answer(asked(run), scenes.person("carl", "IC"), {"cause": "world", "people": 1})
+
+
+def test_a_form_that_nobody_fills_fails_its_step(world: World) -> None:
+    run = advance(started(FORM))
+    run = advance(run, timedelta(hours=8, minutes=1))
+    assert (run.state, steps(run)) == ("failed", {"F": "failed"})
+
+
+def test_a_question_waits_only_for_those_who_may_answer(world: World) -> None:
+    bob, max = scenes.person("bob", "BO"), scenes.person("max", "MLE")
+    run = advance(started(RISKY))
+    assert approvals.waiting_for(bob) == [asked(run)]
+    assert approvals.waiting_for(max) == []
+    assert "held by the roles" in approvals.objection(asked(run), max)
