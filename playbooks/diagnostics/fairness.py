@@ -113,13 +113,8 @@ def assess(
     prediction are left out. Raises DataProblem when the columns cannot be read this way.
     """
     columns = [group] if isinstance(group, str) else list(group)
-    named = frame[columns[0]].pipe(labels)
-    known = named != MISSING
-    for column in columns[1:]:
-        texts = labels(frame[column])
-        known &= texts != MISSING
-        named = named + " × " + texts
-    selected = _positive(frame[prediction], prediction, positive, threshold)
+    named, known = groups_of(frame, columns)
+    selected = favourable(frame[prediction], prediction, positive, threshold)
     rows = known & frame[prediction].notna()
     if not rows.any():
         raise DataProblem(f"No row has both {', '.join(columns)} and {prediction}: check the column names.")
@@ -129,7 +124,7 @@ def assess(
     false_hits: dict[str, Counts] = {}
     if label_column:
         matured = frame.loc[rows, label_column].notna()
-        actual = _positive(frame.loc[rows, label_column][matured], label_column, positive, None)
+        actual = favourable(frame.loc[rows, label_column][matured], label_column, positive, None)
         shown = selected[matured]
         true_hits = _counted(named[matured][actual], shown[actual])
         false_hits = _counted(named[matured][~actual], shown[~actual])
@@ -199,7 +194,19 @@ def compare(
     )
 
 
-def _positive(column: pd.Series, name: str, positive: object, threshold: float | None) -> pd.Series:
+def groups_of(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.Series, pd.Series]:
+    """The name of each row's group (of combined columns, “A × B”), and whether it is known."""
+    named = labels(frame[columns[0]])
+    known = named != MISSING
+    for column in columns[1:]:
+        texts = labels(frame[column])
+        known &= texts != MISSING
+        named = named + " × " + texts
+    return named, known
+
+
+def favourable(column: pd.Series, name: str, positive: object, threshold: float | None) -> pd.Series:
+    """Whether each decision is the favourable one. Raises DataProblem when that cannot be told."""
     import pandas as pd
 
     if threshold is not None:
