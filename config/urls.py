@@ -1,7 +1,8 @@
 """Addresses of the house."""
 
 from django.contrib import admin
-from django.urls import path
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
 
 from config import health, metrics
 
@@ -10,4 +11,9 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
     path("admin/", admin.site.urls),
+    path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("", include("incidents.urls")),
+    path("", include("playbooks.urls")),
+    path("", include("integrations.urls")),
 ]

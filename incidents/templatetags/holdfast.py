@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from incidents import lifecycle, markdown
 from incidents.models.incident import CLASS_TITLES
+from incidents.models.severity import ResponseTarget
 from incidents.report.document import duration as in_words
 
 register = template.Library()
@@ -62,6 +63,8 @@ STATE_MARKS = {
     "open": ("warn", "dot"), "critical": ("bad", "flame"), "warning": ("warn", "alert"), "info": ("", "dot"),
     "fulfilled": ("good", "check"), "set aside": ("", "cross"), "provisional": ("warn", "clock"),
 }  # fmt: skip
+
+_DUE_TITLES = dict(ResponseTarget.KINDS)
 
 
 @register.simple_tag
@@ -141,6 +144,18 @@ def md(text: str) -> SafeString:
 @register.filter
 def class_title(code: str) -> str:
     return CLASS_TITLES.get(code, code or "Unclassified")
+
+
+@register.filter
+def due_title(kind: str) -> str:
+    """"ack" → "Acknowledge"."""
+    return _DUE_TITLES.get(kind, kind)
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """Four significant digits, thousands apart; "" for None."""
+    return "" if value is None else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 @register.filter

@@ -45,11 +45,25 @@
     else node.click();
   });
 
-  // A live part that holds the focus, an open <details> or typed text is not replaced under the reader.
+  // A live part that holds the focus or typed text is not replaced under the reader; the next answer is.
+  function inUse(part) {
+    const focused = document.activeElement;
+    if (focused && focused !== document.body && part.contains(focused)) return true;
+    return [...part.querySelectorAll("input, textarea")].some((field) =>
+      field.type === "hidden" ? false : field.type === "checkbox" || field.type === "radio"
+        ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
+  }
+
+  let opened = [];
   document.addEventListener("htmx:beforeSwap", (event) => {
     const part = event.detail.target;
     if (!part || !part.hasAttribute("data-live")) return;
-    if (part.contains(document.activeElement) && document.activeElement !== document.body) event.detail.shouldSwap = false;
+    if (inUse(part)) event.detail.shouldSwap = false;
+    else opened = [...part.querySelectorAll("details[open][id]")].map((node) => node.id);
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+    opened = [];
   });
 
   document.addEventListener("htmx:afterSettle", tick);

@@ -1,0 +1,223 @@
+"""The page of one incident, and its parts that keep themselves up to date."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Prefetch
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from incidents import lifecycle
+from incidents.access import RIGHTS, can, visible
+from incidents.models import Event, Incident
+from incidents.pages import forms, live, panels
+from incidents.pages.door import me, of_incident, reasons_of, status_of
+from incidents.pages.keyset import page_of
+
+#: group of the timeline's filter → (title, prefixes of event kinds)
+KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "": ("Everything", ()),
+    "state": ("State and severity", ("incident.", "comms.", "clock.", "task.", "postmortem.", "action.")),
+    "alerts": ("Alerts", ("alert",)),
+    "runs": ("Playbooks", ("run.", "step.", "approval.", "evidence.")),
+    "messages": ("Messages", ("delivery.", "inbox.", "relay.")),
+    "notes": ("Notes", ("note.",)),
+}
+TIMELINE_PAGE = 40
+ALERTS_SHOWN = 50
+
+
+@of_incident
+def incident_page(request: HttpRequest, incident: Incident) -> HttpResponse:
+    return show(request, incident)
+
+
+def show(
+    request: HttpRequest,
+    incident: Incident,
+    *,
+    refused: BaseException | None = None,
+    form: Any = None,
+    at: str = "",
+) -> HttpResponse:
+    """The whole page; after a refusal with its reasons and the refused form `at` its place."""
+    if refused is not None:
+        # the verb may have set attributes that were not kept
+        incident = Incident.objects.select_related("system", "owner", "reported_by", "rule").get(
+            pk=incident.pk
+        )
+    user = me(request)
+    context = {
+        "incident": incident,
+        "refused": reasons_of(refused) if refused is not None else [],
+        "refused_at": at,
+        "status": live.part(request, "incidents/parts/status.html", _status(request, incident)),
+        "alerts": live.part(request, "incidents/parts/alerts.html", _alerts(incident)),
+        "timeline": live.part(request, "incidents/parts/timeline.html", _timeline(request, incident)),
+        "panels": live.part(request, "incidents/parts/panels.html", _panels(request, incident)),
+        "kinds": [(code, title, code == request.GET.get("kind", "")) for code, (title, _) in KINDS.items()],
+        "rights": {right.partition(".")[2]: can(user, right, incident) for right in RIGHTS},
+        "moves": _moves(request, incident, form if at in lifecycle.MOVES else None),
+        "note_form": form if at == "note" else forms.NoteForm(initial={"corrects": _corrected(request, incident)}),
+        "owner_form": form if at == "owner" else forms.OwnerForm(),
+        "task_form": form if at == "task" else forms.TaskForm(),
+        "attestation_form": form if at == "attestation" else forms.AttestationForm(),
+        "restriction_form": form if at == "restriction" else forms.RestrictionForm(),
+        "evidence_form": form if at == "evidence" else forms.EvidenceForm(),
+        "facts_form": form if at == "facts" else forms.FactsForm(user, instance=incident),
+        "tasks": list(incident.tasks.select_related("assignee", "done_by")),
+        "clocks": list(incident.clocks.select_related("settled_by")),
+        "attestations": list(incident.attestations.select_related("by")),
+        "evidence": _evidence(request, incident),
+        "comms": _comms(incident),
+        "serving_now": incident.system.serving_at(timezone.now()) if incident.system else [],
+        "similar": _similar(request, incident),
+    }  # fmt: skip
+    code = 200 if refused is None and not at else status_of(refused) if refused is not None else 422
+    return render(request, "incidents/incident.html", context, status=code)
+
+
+# --- parts that ask again --------------------------------------------------------------------------
+@of_incident
+def status_part(request: HttpRequest, incident: Incident) -> HttpResponse:
+    return live.answer(request, "incidents/parts/status.html", _status(request, incident))
+
+
+@of_incident
+def alerts_part(request: HttpRequest, incident: Incident) -> HttpResponse:
+    return live.answer(request, "incidents/parts/alerts.html", _alerts(incident))
+
+
+@of_incident
+def timeline_part(request: HttpRequest, incident: Incident) -> HttpResponse:
+    return live.answer(request, "incidents/parts/timeline.html", _timeline(request, incident))
+
+
+@of_incident
+def panels_part(request: HttpRequest, incident: Incident) -> HttpResponse:
+    return live.answer(request, "incidents/parts/panels.html", _panels(request, incident))
+
+
+def _status(request: HttpRequest, incident: Incident) -> dict[str, Any]:
+    dues = list(incident.dues.all())
+    return {
+        "incident": incident,
+        "stepper": _stepper(incident, {due.kind: due for due in dues}),
+        "dues": dues,
+        "assessment": incident.assessments.select_related("by", "profile").first(),
+        "can_acknowledge": can(me(request), "incident.acknowledge", incident),
+    }
+
+
+def _stepper(incident: Incident, dues: dict[str, Any]) -> list[dict[str, Any]]:
+    """The path with the time of each move, and when the next one is due."""
+    stamps = {
+        "detected": incident.detected_at, "triaged": incident.triaged_at, "mitigated": incident.mitigated_at,
+        "post_mortem": incident.postmortem_at, "closed": incident.closed_at,
+    }  # fmt: skip
+    due_kinds = {"triaged": "triage", "mitigated": "mitigate", "post_mortem": "review", "closed": "report"}
+    path = list(lifecycle.PATH)
+    if incident.state in lifecycle.SIDE:
+        reached = [s for s in path if stamps[s] and s != "closed"]
+        return [
+            *({"title": dict(lifecycle.STATES)[s], "at": stamps[s], "mark": "done"} for s in reached),
+            {"title": incident.get_state_display(), "at": incident.closed_at, "mark": "now"},
+        ]
+    here = path.index(incident.state)
+    return [
+        {
+            "title": dict(lifecycle.STATES)[state],
+            "at": stamps[state] if place <= here else None,
+            "mark": "now" if place == here else "done" if place < here else "",
+            "due": dues.get(due_kinds.get(state, "")) if place == here + 1 else None,
+        }
+        for place, state in enumerate(path)
+    ]
+
+
+def _alerts(incident: Incident) -> dict[str, Any]:
+    rows = list(incident.alerts.order_by("status", "-last_seen", "-id").select_related("rule")[:ALERTS_SHOWN])
+    return {"incident": incident, "alerts": rows, "more": max(0, incident.alert_count - len(rows))}
+
+
+def _panels(request: HttpRequest, incident: Incident) -> dict[str, Any]:
+    return {"incident": incident, "panels": panels.of_incident(request, incident)}
+
+
+def _timeline(request: HttpRequest, incident: Incident) -> dict[str, Any]:
+    kind = request.GET.get("kind", "")
+    events = incident.events.select_related("by", "corrects").prefetch_related(
+        Prefetch("corrections", Event.objects.only("pk", "corrects_id"))
+    )
+    _, prefixes = KINDS.get(kind, KINDS[""])
+    if prefixes:
+        # kinds are words with dots: safe in an anchored expression on both databases
+        events = events.filter(kind__regex="^(" + "|".join(p.replace(".", "[.]") for p in prefixes) + ")")
+    cursor = request.GET.get("timeline", "")
+    page = page_of(events, ("-at", "-id"), cursor, TIMELINE_PAGE)
+    return {
+        "incident": incident, "page": page, "kind": kind, "cursor": cursor,
+        "can_append": can(me(request), "timeline.append", incident),
+    }  # fmt: skip
+
+
+# --- the rest of the page --------------------------------------------------------------------------
+def _moves(request: HttpRequest, incident: Incident, refused: Any) -> dict[str, Any]:
+    """The next move on the path as a form over its unmet guards, and the other moves."""
+    user = me(request)
+    found = []
+    for move in lifecycle.moves_from(incident.state):
+        unmet = lifecycle.unmet(incident, move)
+        allowed = can(user, move.right, incident)
+        form = forms.MoveForm(
+            incident, move, unmet, user, refused.data if refused and refused.move == move else None
+        )
+        if refused and refused.move == move:
+            form.is_valid()
+        found.append({
+            "move": move, "form": form, "unmet": unmet, "allowed": allowed,
+            "met": [g for g in move.guards if g not in unmet], "holders": ", ".join(sorted(RIGHTS[move.right])),
+            "refused": bool(refused and refused.move == move),
+        })  # fmt: skip
+    path = [m for m in found if m["move"].target in lifecycle.PATH and m["move"].name != "reopen"]
+    return {"next": path[0] if path else None, "others": [m for m in found if m not in path and m["allowed"]]}
+
+
+def _corrected(request: HttpRequest, incident: Incident) -> int | None:
+    wanted = request.GET.get("correct", "")
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 16):
+        return None
+    return incident.events.filter(pk=wanted).values_list("pk", flat=True).first()
+
+
+def _evidence(request: HttpRequest, incident: Incident) -> dict[str, Any]:
+    if not can(me(request), "evidence.see", incident):
+        return {"hidden": incident.evidence.count()}
+    rows = list(incident.evidence.defer("content").select_related("by"))
+    return {"rows": rows, "plots": [row for row in rows if row.media_type == "image/svg+xml"][:12]}
+
+
+def _comms(incident: Incident) -> list[dict[str, Any]]:
+    return [
+        {
+            "index": index, "audience": row.get("audience", ""), "channel": row.get("channel", ""),
+            "due_at": parse_datetime(row["due_at"]) if row.get("due_at") else None,
+            "done_at": parse_datetime(row["done_at"]) if row.get("done_at") else None,
+        }
+        for index, row in enumerate(incident.comms_plan)
+    ]  # fmt: skip
+
+
+def _similar(request: HttpRequest, incident: Incident) -> list[Incident]:
+    """Earlier and later incidents of the same system and class that the reader may see."""
+    if incident.system_id is None:
+        return []
+    others = (
+        visible(me(request), Incident.objects.all()).filter(system=incident.system_id).exclude(pk=incident.pk)
+    )
+    if incident.incident_class:
+        others = others.filter(incident_class=incident.incident_class)
+    return list(others.order_by("-detected_at")[:5])

@@ -1,0 +1,100 @@
+"""The start page: what is on fire, what waits for me, what is late."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+
+from incidents import lifecycle
+from incidents.access import can, visible
+from incidents.models import ActionItem, AISystem, Incident, ResponseDue, Task, User
+from incidents.pages import live, panels
+from incidents.pages.door import me, signed_in, visible_alerts, visible_systems
+
+SHOWN = 25
+#: Own incidents whose missing things are looked up; each costs a few queries.
+MINE_IN_DETAIL = 4
+
+
+@signed_in
+def now(request: HttpRequest) -> HttpResponse:
+    board = live.part(request, "incidents/parts/board.html", _board(request))
+    return render(
+        request, "incidents/now.html", {"board": board, "can_declare": can(me(request), "incident.create")}
+    )
+
+
+@signed_in
+def board_part(request: HttpRequest) -> HttpResponse:
+    return live.answer(request, "incidents/parts/board.html", _board(request))
+
+
+def with_next_due(incidents: QuerySet[Incident]) -> QuerySet[Incident]:
+    """Each with `next_due`, the earliest thing not done yet, and `next_due_kind`."""
+    dues = ResponseDue.objects.filter(incident=OuterRef("pk"), met_at=None).order_by("due_at")
+    return incidents.annotate(
+        next_due=Subquery(dues.values("due_at")[:1]), next_due_kind=Subquery(dues.values("kind")[:1])
+    )
+
+
+def _board(request: HttpRequest) -> dict[str, Any]:
+    user, moment = me(request), timezone.now()
+    seen = visible(user, Incident.objects.filter(state__in=lifecycle.OPEN))
+    by_severity = dict(seen.order_by().values_list("severity").annotate(Count("pk")))
+    rows = with_next_due(seen.select_related("system", "owner")).order_by("severity", "-detected_at", "-id")
+    late = ResponseDue.objects.filter(
+        incident__in=seen.order_by().values("pk"), met_at=None, due_at__lt=moment
+    )
+    return {
+        "open": list(rows[:SHOWN]),
+        "counts": [(level, by_severity.get(level, 0)) for level in (1, 2, 3, 4, 5)],
+        "open_count": sum(by_severity.values()),
+        "shown": SHOWN,
+        "late": list(late.select_related("incident").order_by("due_at")[:10]),
+        "late_count": late.count(),
+        "unacknowledged": seen.filter(acked_at=None).count() if can(user, "incident.acknowledge") else 0,
+        "watching": visible_alerts(user).filter(disposition="watching", status="firing").count(),
+        "troubled": _troubled(user, seen),
+        "mine": _mine(user),
+        "panels": panels.of_now(request),
+    }  # fmt: skip
+
+
+def _troubled(user: User, seen: QuerySet[Incident]) -> list[AISystem]:
+    """Systems with open incidents, the worst first."""
+    inside = Q(incidents__in=seen.order_by().values("pk"))
+    counted = visible_systems(user).annotate(
+        open_incidents=Count("incidents", filter=inside), worst=Min("incidents__severity", filter=inside)
+    )
+    return list(counted.filter(open_incidents__gt=0).order_by("worst", "-open_incidents", "name")[:8])
+
+
+def _mine(user: User) -> dict[str, Any]:
+    """What waits for this person: incidents they command, tasks, action items."""
+    owned = with_next_due(Incident.objects.filter(owner=user, state__in=lifecycle.OPEN))
+    incidents = list(owned.order_by("severity", "detected_at")[:10])
+    for incident in incidents[:MINE_IN_DETAIL]:
+        incident.missing = _missing(incident)  # type: ignore[attr-defined]
+    tasks = Task.objects.filter(
+        assignee=user, done_at=None, incident__in=visible(user, Incident.objects.all())
+    )
+    actions = ActionItem.objects.filter(
+        owner=user, status="open", incident__in=visible(user, Incident.objects.all())
+    )
+    return {
+        "incidents": incidents,
+        "tasks": list(tasks.select_related("incident").order_by("due_at", "id")[:10]),
+        "actions": list(actions.select_related("incident").order_by("due_at")[:10]),
+    }
+
+
+def _missing(incident: Incident) -> dict[str, Any]:
+    """The next move on the path and what it still lacks."""
+    for move in lifecycle.moves_from(incident.state):
+        if move.target in lifecycle.PATH and move.name != "reopen":
+            return {"move": move, "guards": lifecycle.unmet(incident, move)}
+    return {}

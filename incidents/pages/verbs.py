@@ -1,0 +1,246 @@
+"""What people do on an incident's page; each address is a noun that takes POST."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils import timezone
+
+from incidents import lifecycle
+from incidents.access import require
+from incidents.models import Incident
+from incidents.pages import forms
+from incidents.pages.door import No, find, me, of_incident, posts_to
+from incidents.pages.evidence import keep_snapshot
+from incidents.pages.incident import show
+
+PAGE = "incidents:incident"
+
+
+def _back(request: HttpRequest, incident: Incident, said: str, place: str = "") -> HttpResponse:
+    messages.success(request, said)
+    return redirect(incident.get_absolute_url() + (f"#{place}" if place else ""))
+
+
+@posts_to(PAGE)
+@of_incident
+def acknowledgement(request: HttpRequest, incident: Incident) -> HttpResponse:
+    try:
+        event = incident.acknowledge(by=me(request))
+    except No as error:
+        return show(request, incident, refused=error, at="acknowledgement")
+    said = "Acknowledged." if event else f"It was already acknowledged; {incident.owner} has it."
+    return _back(request, incident, said)
+
+
+@posts_to(PAGE)
+@of_incident
+def owner(request: HttpRequest, incident: Incident) -> HttpResponse:
+    """Take over (`me=1`) or hand over to somebody."""
+    data = {"owner": me(request).pk} if request.POST.get("me") else request.POST
+    form = forms.OwnerForm(data)
+    if not form.is_valid():
+        return show(request, incident, form=form, at="owner")
+    try:
+        incident.assign(form.cleaned_data["owner"], by=me(request), note=form.cleaned_data["note"])
+    except No as error:
+        return show(request, incident, refused=error, form=form, at="owner")
+    return _back(request, incident, f"{incident.owner} has command.")
+
+
+@posts_to(PAGE)
+@of_incident
+def transitions(request: HttpRequest, incident: Incident) -> HttpResponse:
+    """One lifecycle move with what its guards ask for; `then=save` keeps the answers without moving."""
+    move = lifecycle.MOVES.get(request.POST.get("move", ""))
+    if move is None:
+        raise Http404("There is no such move.")
+    form = forms.MoveForm(incident, move, lifecycle.unmet(incident, move), me(request), request.POST)
+    saving = request.POST.get("then") == "save"
+    if not form.is_valid():
+        return show(request, incident, form=form, at=move.name)
+    try:
+        with transaction.atomic():
+            _prepare(form, incident, me(request))
+            if saving:
+                incident.fill(by=me(request), **form.given())
+            else:
+                more: dict[str, Any] = {}
+                if (other := form.into()) is not None:
+                    more["into"] = _other(request, incident, other)
+                incident.move(
+                    move.target, by=me(request), note=form.cleaned_data["note"], **form.given(), **more
+                )
+    except No as error:
+        return show(request, incident, refused=error, form=form, at=move.name)
+    return _back(
+        request,
+        incident,
+        "Saved." if saving else f"{incident.key} is now {incident.get_state_display().lower()}.",
+    )
+
+
+def _prepare(form: forms.MoveForm, incident: Incident, user: Any) -> None:
+    """What a guard asks for that is a row of its own: snapshot, plan, remediation task."""
+    given = form.cleaned_data
+    if given.get("snapshot"):
+        keep_snapshot(incident, by=user)
+    if given.get("plan_comms"):
+        require(user, "incident.edit", incident)
+        incident.plan_communications(by=user)
+    if given.get("remediation_task"):
+        add_task(incident, by=user, title=given["remediation_task"], kind="remediation")
+
+
+def _other(request: HttpRequest, incident: Incident, number: int) -> Incident:
+    if number == incident.pk:
+        raise ValueError("An incident is not a duplicate of itself; name the other one.")
+    try:
+        return find(me(request), number)
+    except Http404:
+        raise ValueError(f"There is no INC-{number} that you may see.") from None
+
+
+@posts_to(PAGE)
+@of_incident
+def facts(request: HttpRequest, incident: Incident) -> HttpResponse:
+    form = forms.FactsForm(me(request), request.POST, instance=incident)
+    if not form.is_valid():
+        return show(request, incident, form=form, at="facts")
+    try:
+        incident.fill(by=me(request), **{name: form.cleaned_data[name] for name in form.changed_data})
+    except No as error:
+        return show(request, incident, refused=error, form=form, at="facts")
+    return _back(request, incident, "Saved." if form.changed_data else "Nothing was different.")
+
+
+@posts_to(PAGE)
+@of_incident
+def notes(request: HttpRequest, incident: Incident) -> HttpResponse:
+    form = forms.NoteForm(request.POST)
+    if not form.is_valid():
+        return show(request, incident, form=form, at="note")
+    wanted = form.cleaned_data["corrects"]
+    corrects = get_object_or_404(incident.events.all(), pk=wanted) if wanted else None
+    try:
+        incident.note(form.cleaned_data["text"], by=me(request), corrects=corrects)
+    except No as error:
+        return show(request, incident, refused=error, form=form, at="note")
+    return _back(request, incident, "Correction added." if corrects else "Note added.", "timeline")
+
+
+@posts_to(PAGE)
+@of_incident
+def tasks(request: HttpRequest, incident: Incident) -> HttpResponse:
+    form = forms.TaskForm(request.POST)
+    if not form.is_valid():
+        return show(request, incident, form=form, at="task")
+    try:
+        add_task(incident, by=me(request), **form.cleaned_data)
+    except No as error:
+        return show(request, incident, refused=error, form=form, at="task")
+    return _back(request, incident, "Task added.", "tasks")
+
+
+def add_task(incident: Incident, *, by: Any, title: str, **fields: Any) -> None:
+    """Create a task and tell the timeline. Raises NotAllowed."""
+    require(by, "incident.edit", incident)
+    with transaction.atomic():
+        task = incident.tasks.create(title=title, **fields)
+        to = f" for {task.assignee}" if task.assignee else ""
+        incident.record("task.added", text=f"Task{to}: {title}", by=by, data={"task": task.pk})
+
+
+@posts_to(PAGE)
+@of_incident
+def task_done(request: HttpRequest, incident: Incident, pk: int) -> HttpResponse:
+    task = get_object_or_404(incident.tasks.filter(done_at=None), pk=pk)
+    try:
+        task.complete(by=me(request))
+    except No as error:
+        return show(request, incident, refused=error, at="task")
+    return _back(request, incident, f"Done: {task.title}", "tasks")
+
+
+@posts_to(PAGE)
+@of_incident
+def attestations(request: HttpRequest, incident: Incident) -> HttpResponse:
+    form = forms.AttestationForm(request.POST)
+    if not form.is_valid():
+        return show(request, incident, form=form, at="attestation")
+    try:
+        incident.attest(by=me(request), **form.cleaned_data)
+    except No as error:
+        return show(request, incident, refused=error, form=form, at="attestation")
+    return _back(request, incident, "Attested.")
+
+
+@posts_to(PAGE)
+@of_incident
+def told(request: HttpRequest, incident: Incident, index: int) -> HttpResponse:
+    """An audience of the communications plan was told."""
+    user = me(request)
+    try:
+        require(user, "incident.edit", incident)
+        with transaction.atomic():
+            fresh = Incident.objects.select_for_update().get(pk=incident.pk)
+            if index >= len(fresh.comms_plan):
+                raise Http404("The plan has no such audience.")
+            row = fresh.comms_plan[index]
+            if not row.get("done_at"):
+                now = timezone.now()
+                row["done_at"], row["done_by"] = now.isoformat(), str(user)
+                fresh.updated_at = now
+                fresh.save(update_fields=["comms_plan", "updated_at"])
+                fresh.record(
+                    "comms.told",
+                    text=f"Told: {row['audience']}.",
+                    by=user,
+                    data={"audience": row["audience"]},
+                )
+    except No as error:
+        return show(request, incident, refused=error, at="comms")
+    return _back(request, incident, f"Noted that {row['audience']} was told.", "comms")
+
+
+@posts_to(PAGE)
+@of_incident
+def plan(request: HttpRequest, incident: Incident) -> HttpResponse:
+    """Make (or make again) the communications plan."""
+    try:
+        require(me(request), "incident.edit", incident)
+        incident.plan_communications(by=me(request))
+    except No as error:
+        return show(request, incident, refused=error, at="comms")
+    return _back(request, incident, "The plan follows class and severity.", "comms")
+
+
+@posts_to(PAGE)
+@of_incident
+def restriction(request: HttpRequest, incident: Incident) -> HttpResponse:
+    form = forms.RestrictionForm(request.POST)
+    if not form.is_valid():
+        return show(request, incident, form=form, at="restriction")
+    try:
+        incident.restrict(by=me(request), reason=form.cleaned_data["reason"])
+    except No as error:
+        return show(request, incident, refused=error, form=form, at="restriction")
+    return _back(request, incident, "Restricted: only named people and security see it now.")
+
+
+@posts_to(PAGE)
+@of_incident
+def settlement(request: HttpRequest, incident: Incident, pk: int) -> HttpResponse:
+    clock = get_object_or_404(incident.clocks.filter(settled_at=None), pk=pk)
+    form = forms.SettlementForm(request.POST)
+    if not form.is_valid():
+        return show(request, incident, form=form, at="clocks")
+    try:
+        clock.settle(by=me(request), **form.cleaned_data)
+    except No as error:
+        return show(request, incident, refused=error, at="clocks")
+    return _back(request, incident, f"{clock}: {clock.get_state_display().lower()}.", "clocks")

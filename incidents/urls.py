@@ -1,0 +1,71 @@
+"""Addresses of the core's pages; each is a noun."""
+
+from django.urls import path, register_converter
+
+from incidents.pages import (
+    alerts,
+    door,
+    evidence,
+    incident,
+    incidents,
+    now,
+    postmortem,
+    settings,
+    severity,
+    silences,
+    systems,
+    verbs,
+)
+
+register_converter(door.IncidentKey, "incident")
+
+app_name = "incidents"
+urlpatterns = [
+    path("", now.now, name="now"),
+    path("now/", now.board_part, name="board"),
+    path("incidents/", incidents.incidents, name="incidents"),
+    path("incidents/new/", incidents.declare, name="declare"),
+    path("incidents/<incident:key>/", incident.incident_page, name="incident"),
+    path("incidents/<incident:key>/status/", incident.status_part, name="status"),
+    path("incidents/<incident:key>/alerts/", incident.alerts_part, name="incident_alerts"),
+    path("incidents/<incident:key>/timeline/", incident.timeline_part, name="timeline"),
+    path("incidents/<incident:key>/panels/", incident.panels_part, name="panels"),
+    path("incidents/<incident:key>/acknowledgement/", verbs.acknowledgement, name="acknowledgement"),
+    path("incidents/<incident:key>/owner/", verbs.owner, name="owner"),
+    path("incidents/<incident:key>/transitions/", verbs.transitions, name="transitions"),
+    path("incidents/<incident:key>/facts/", verbs.facts, name="facts"),
+    path("incidents/<incident:key>/notes/", verbs.notes, name="notes"),
+    path("incidents/<incident:key>/tasks/", verbs.tasks, name="tasks"),
+    path("incidents/<incident:key>/tasks/<int:pk>/done/", verbs.task_done, name="task_done"),
+    path("incidents/<incident:key>/attestations/", verbs.attestations, name="attestations"),
+    path("incidents/<incident:key>/comms/", verbs.plan, name="comms"),
+    path("incidents/<incident:key>/comms/<int:index>/", verbs.told, name="told"),
+    path("incidents/<incident:key>/restriction/", verbs.restriction, name="restriction"),
+    path("incidents/<incident:key>/clocks/<int:pk>/", verbs.settlement, name="settlement"),
+    path("incidents/<incident:key>/severity/", severity.severity, name="severity"),
+    path("incidents/<incident:key>/severity/preview/", severity.preview, name="severity_preview"),
+    path("incidents/<incident:key>/assessments/", severity.assessments, name="assessments"),
+    path("incidents/<incident:key>/evidence/", evidence.evidence, name="evidence"),
+    path("incidents/<incident:key>/evidence/<int:pk>/", evidence.evidence_item, name="evidence_item"),
+    path("incidents/<incident:key>/postmortem/", postmortem.postmortem, name="postmortem"),
+    path("incidents/<incident:key>/postmortem/preview/", postmortem.section_preview, name="section_preview"),
+    path("incidents/<incident:key>/postmortem/factors/", postmortem.factors, name="factors"),
+    path("incidents/<incident:key>/postmortem/actions/", postmortem.actions, name="actions"),
+    path(
+        "incidents/<incident:key>/postmortem/actions/<int:pk>/done/",
+        postmortem.action_done,
+        name="action_done",
+    ),
+    path("incidents/<incident:key>/postmortem/reviews/", postmortem.reviews, name="reviews"),
+    path("alerts/", alerts.alerts, name="alerts"),
+    path("alerts/<int:pk>/", alerts.alert, name="alert"),
+    path("systems/", systems.systems, name="systems"),
+    path("systems/new/", systems.system_edit, name="system_new"),
+    path("systems/<slug:slug>/", systems.system, name="system"),
+    path("systems/<slug:slug>/edit/", systems.system_edit, name="system_edit"),
+    path("silences/", silences.silences, name="silences"),
+    path("silences/<int:pk>/end/", silences.silence_end, name="silence_end"),
+    path("settings/", settings.settings, name="settings"),
+    path("settings/tokens/", settings.tokens, name="tokens"),
+    path("settings/tokens/<int:pk>/revocation/", settings.token_revoke, name="token_revoke"),
+]
