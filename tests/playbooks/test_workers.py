@@ -1,0 +1,128 @@
+"""Several workers with connections of their own, at the same rows at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+from incidents import wake
+from incidents.models import AISystem
+from playbooks import engine, shelf, timebox, triggers
+from playbooks.contract import Action, Done, Outcome, StepContext
+from playbooks.models import Run
+from tests import scenes
+from tests.playbooks.scenes import NOON, World, published, started, steps, world
+
+__all__ = ["world"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+STEPS = """
+    - {id: A, kind: auto, title: Measure, action: measure}
+    - {id: B, kind: auto, title: Off, action: switch, with: {model: champion, share: 0}}
+    - {id: C, kind: auto, title: On, action: switch, with: {model: fallback, share: 100}}
+"""
+
+
+def at_once(count: int, work: Callable[[], Any]) -> list[BaseException]:
+    """Do `work` in `count` threads that start together; what they raised."""
+    start, raised = threading.Barrier(count), list[BaseException]()
+
+    def one() -> None:
+        try:
+            start.wait()
+            work()
+        except BaseException as error:
+            raised.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=one) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    return raised
+
+
+def test_many_workers_at_one_run_have_one_effect_each_step(world: World) -> None:
+    run = started(STEPS, incident=scenes.incident(severity=2))
+    assert at_once(6, lambda: engine.advance(run.pk, now=NOON)) == []
+    run.refresh_from_db()
+    assert run.state == "succeeded", run.reason
+    assert [what for what, _ in world.writes] == ["champion=0", "fallback=100"]
+    assert run.fence == 1
+
+
+def test_sweepers_share_the_due_runs_and_wake_each_once(world: World) -> None:
+    playbook = published(STEPS)
+    for number in range(5):
+        triggers.start(playbook, scenes.incident(title=f"Incident {number}", severity=2))
+    Run.objects.update(wake_at=NOON)
+    woken: list[tuple[str, int | None]] = []
+    before = wake.register(lambda kind, id: woken.append((kind, id)))
+    try:
+        assert at_once(4, lambda: engine.sweep(NOON)) == []
+    finally:
+        wake.register(before)
+    assert sorted(woken) == sorted(("run", pk) for pk in Run.objects.values_list("pk", flat=True))
+
+
+def test_two_people_who_start_the_same_playbook_at_once_get_one_run(world: World) -> None:
+    playbook, incident = published(STEPS), scenes.incident()
+    carl = scenes.person("carl", "IC")
+    refused = at_once(4, lambda: triggers.start(playbook, incident, by=carl))
+    assert Run.objects.count() == 1
+    assert ["already at work" in str(error) for error in refused] == [True] * 3
+
+
+def test_an_action_reads_the_database_from_its_helper_thread_outside_any_transaction(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+
+    class Reading(Action):
+        title = "Read"
+        outputs = ("systems",)
+
+        def run(self, ctx: StepContext) -> Outcome:
+            seen.append((threading.current_thread().name, transaction.get_connection().in_atomic_block))
+            return Done({"systems": AISystem.objects.count()})
+
+    found = {**shelf.actions(), "reading": Reading()}
+    monkeypatch.setattr(shelf, "actions", lambda: found)
+    scenes.system()
+    run = started("- {id: R, kind: auto, title: Read, action: reading}")
+
+    def work() -> None:
+        engine.advance(run.pk, now=NOON)
+
+    assert at_once(1, work) == []
+    run.refresh_from_db()
+    assert run.state == "succeeded", run.reason
+    assert run.steps.get().outputs == {"systems": 1}
+    assert seen == [("playbook-step", False)]
+
+
+def test_a_helper_thread_ends_with_its_worker() -> None:
+    helpers: list[threading.Thread] = []
+    assert at_once(1, lambda: helpers.append(timebox.within(5, threading.current_thread))) == []
+    helpers[0].join(5)
+    assert not helpers[0].is_alive()
+
+
+def test_a_run_whose_worker_never_came_back_is_taken_over_when_its_lease_has_run_out(world: World) -> None:
+    run = started(STEPS, incident=scenes.incident(severity=2))
+    Run.objects.update(state="running", lease_owner="gone", lease_until=NOON, wake_at=NOON, fence=3)
+    engine.advance(run.pk, now=NOON - timedelta(seconds=1))
+    run.refresh_from_db()
+    assert (run.state, run.fence) == ("running", 3)
+    assert engine.sweep(NOON) == 1
+    engine.advance(run.pk, now=NOON)
+    run.refresh_from_db()
+    assert (run.state, run.fence) == ("succeeded", 4)
+    assert set(steps(run).values()) == {"done"}
