@@ -21,7 +21,7 @@ from .catalogue import load
 from .classify import classify
 from .fold import fold
 from .promotion import Voice, detector_of, promote
-from .record import OPEN_INCIDENT, alone, row_of, why_alone
+from .record import OPEN_INCIDENT, alone, row_of, why_of
 from .signal import Signal
 
 #: Classes that are a consequence when the data set they come from is faulty, and for how long.
@@ -189,9 +189,8 @@ class _Batch:
             for entry in entries:
                 entry.disposition = "watching"
                 # the first report of a lone alert was written with this already
-                if (not entry.created and entry.row["windows"] > 1) or state["have"] != alone(entry.item)[
-                    "have"
-                ]:
+                lone = state == alone(entry.item)
+                if not lone or (not entry.created and entry.row["windows"] > 1):
                     entry.why = {**entry.item.why, "waiting": state}
             return
         case = holder
@@ -249,11 +248,11 @@ class _Batch:
         row, why = entry.row, entry.why
         incident = entry.case.id if entry.case else row["incident_id"]
         if why is None and entry.created and incident != entry.written[0]:
-            why = why_alone(entry.item)
+            why = why_of(entry.item, None)  # the incident that was expected to take it did not
         windows, last_window = entry.windows_after()
         storm_is_new = entry.created and entry.storm_id != entry.storm_at_insert
         if storm_is_new or (why is not None and entry.storm_id is not None):
-            why = {**(why or entry.item.why), "storm": entry.storm_id}
+            why = {**(why or why_of(entry.item, entry.written[0])), "storm": entry.storm_id}
         same = (
             (incident, entry.disposition) == entry.written, not entry.turned,
             windows == row["windows"], not storm_is_new, why is None,

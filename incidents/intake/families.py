@@ -24,8 +24,8 @@ _WORDS: tuple[tuple[str, str], ...] = (
     ("DRIFT", r"psi|js|jensen|ks|kolmogorov|wasserstein|mmd|drift(ed)?|shift|skew|divergence|kl"),
     ("SUPPLY", r"vendor|supplier|supply|licen[cs]e"),
     ("COMPL", r"compliance|audit|consent|retention|policy"),
-    ("INTEG", r"latency|p50|p9[0-9]|p99[0-9]?|5xx|errors?|timeouts?|unavailable|down|unreachable|saturation|burn|cpu|memory|disk|queue|restarts?|crash(loop)?|oom|probe"),
-    ("PERF", r"accuracy|precision|recall|f1|auc|roc|calibration|ece|rmse|mae|mape|logloss|ctr|conversion|performance"),
+    ("INTEG", r"5xx|errors?|timeouts?|unavailable|down|unreachable|saturation|burn|cpu|memory|disk|queue|restarts?|crash(loop)?|oom|probe"),
+    ("PERF", r"latency|throughput|cost|p50|p9[0-9]|p99[0-9]?|accuracy|precision|recall|f1|auc|roc|calibration|ece|rmse|mae|mape|logloss|ctr|conversion|performance"),
 )  # fmt: skip
 _FAMILIES = [(family, re.compile(rf"(?:{words})")) for family, words in _WORDS]
 _TOKENS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+")

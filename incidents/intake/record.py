@@ -16,10 +16,8 @@ OPEN_INCIDENT = {"by": "open incident"}
 def row_of(item: Classified, storm_id: int | None = None, incident_id: int | None = None) -> dict[str, Any]:
     """Values by column, cut to what the columns hold, as if the alert were new, and alone or in an incident."""
     report, signal = item.report, item.report.signal
-    if incident_id is None:
-        disposition, why = disposition_alone(item), why_alone(item)
-    else:
-        disposition, why = "attached", {**item.why, "promoted": OPEN_INCIDENT}
+    disposition = disposition_alone(item) if incident_id is None else "attached"
+    why = why_of(item, incident_id)
     return {
         "live_key": report.live_key,
         "origin": signal.origin[:80],
@@ -71,7 +69,10 @@ def disposition_alone(item: Classified) -> str:
     return "watching" if item.significant else "suppressed"
 
 
-def why_alone(item: Classified) -> dict[str, Any]:
+def why_of(item: Classified, incident_id: int | None) -> dict[str, Any]:
+    """The explanation that a new alert is written with."""
+    if incident_id is not None:
+        return {**item.why, "promoted": OPEN_INCIDENT}
     if disposition_alone(item) == "watching":
         return {**item.why, "waiting": alone(item)}
     return item.why

@@ -117,3 +117,14 @@ def test_incidents_being_worked_on_keep_their_key() -> None:
     tell(signal())
     assert sweeps.release_keys(at(days=99)) == 0
     assert the_incident().open_key is not None
+
+
+def test_a_storm_adds_to_the_explanation_and_takes_nothing_from_it() -> None:
+    system()
+    tell(signal("first"))
+    flood(20, 1, "joins")
+    flood(20, 1, "waits", level="warning", system="another", metric="m")
+    storm = Storm.objects.get().pk
+    joins, waits = (Alert.objects.get(fingerprint=name).why for name in ("joins3", "waits3"))
+    assert (joins["promoted"], joins["storm"]) == ({"by": "open incident"}, storm)
+    assert (waits["waiting"]["have"], waits["storm"]) == ({"signals": 1, "windows": 1}, storm)
