@@ -68,7 +68,9 @@ def signal_of(
         title=title,
         observed_at=at["observed_at"],
         level=normalise.level(first(told, "severity", "level")),
-        family=normalise.family(*(told.get(name) for name in ("family", "class", "incident_class"))),
+        family=normalise.family(
+            *(m.get(name) for m in (told, labels) for name in ("family", "class", "incident_class"))
+        ),
         description=first(told, "description", "text", "details", "body") or "",
         labels=labels,
         system=system,

@@ -74,7 +74,7 @@ def test_which_window_a_firing_belongs_to(window: str, minutes: int, name: str) 
         ({"metric": "null_rate"}, "DATAQ"),
         ({"metric": "label_flip_rate"}, "POISON"),
         ({"metric": "disparate_impact_ratio"}, "BIAS"),
-        ({"metric": "x", "labels": {"alertname": "FeatureStoreLatencyP99High"}}, "INTEG"),
+        ({"metric": "x", "labels": {"alertname": "FeatureStoreLatencyP99High"}}, "PERF"),
         ({"metric": "", "title": "Recall dropped below 0.9"}, "PERF"),
         ({"metric": "prompt_injection_hits"}, "INJECT"),
         ({"metric": "groundedness"}, "HALLUC"),
