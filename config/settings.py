@@ -281,6 +281,9 @@ STORAGES = {
 MEDIA_ROOT = HOLDFAST_DATA / "files"
 
 # --- API -----------------------------------------------------------------------------------------
+HOLDFAST_API_PER_MINUTE = env.number(
+    "HOLDFAST_API_PER_MINUTE", 6000, low=1, help="API requests a minute that one user may make of one web process"
+)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "incidents.api.auth.BearerAuthentication",
@@ -290,7 +293,11 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PAGINATION_CLASS": "incidents.api.pages.CursorPages",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "incidents.api.schema.Described",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": f"{HOLDFAST_API_PER_MINUTE}/min"},
+    # `format` is a parameter of the post-mortem's export, not a way around Accept
+    "URL_FORMAT_OVERRIDE": None,
     "EXCEPTION_HANDLER": "incidents.api.problems.handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -302,6 +309,9 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "incidents.api.schema.with_refusals",
+    ],
 }
 
 # --- language and time ---------------------------------------------------------------------------

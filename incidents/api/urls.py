@@ -3,13 +3,18 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from incidents.api import views
+from incidents.api.alerts import AlertViewSet
+from incidents.api.clocks import ClockViewSet
+from incidents.api.incidents import IncidentViewSet
+from incidents.api.insights import InsightsView
+from incidents.api.postmortems import PostMortemViewSet
+from incidents.api.systems import SystemViewSet
 
 router = SimpleRouter()
-router.register("systems", views.SystemViewSet, "api-system")
-router.register("alerts", views.AlertViewSet, "api-alert")
-router.register("incidents", views.IncidentViewSet, "api-incident")
-router.register("postmortems", views.PostMortemViewSet, "api-postmortem")
-router.register("clocks", views.ClockViewSet, "api-clock")
+router.register("systems", SystemViewSet, "api-system")
+router.register("alerts", AlertViewSet, "api-alert")
+router.register("incidents", IncidentViewSet, "api-incident")
+router.register("postmortems", PostMortemViewSet, "api-postmortem")
+router.register("clocks", ClockViewSet, "api-clock")
 
-urlpatterns = [*router.urls, path("insights/", views.InsightsView.as_view(), name="api-insights")]
+urlpatterns = [*router.urls, path("insights/", InsightsView.as_view(), name="api-insights")]

@@ -1,0 +1,226 @@
+"""`/api/v1/incidents/`: the verbs are the pages' verbs; ids are `INC-7`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from incidents import lifecycle
+from incidents.access import require, visible
+from incidents.api import incident_shapes as shapes
+from incidents.api.base import Api, read, telling_values
+from incidents.api.fields import EventSerializer
+from incidents.api.pages import NewestFirst, OldestFirst
+from incidents.api.queries import OneOrMore, Query, Word
+from incidents.models import Incident
+from incidents.models.incident import CLASS_TITLES
+from incidents.report import FORMATS, export
+from incidents.report.facts import report_of
+
+
+class IncidentQuery(Query):
+    state = OneOrMore([*(code for code, _ in lifecycle.STATES), "open"])
+    severity = OneOrMore("12345")
+    system = Word(help_text="Slug of an AI system.")
+    owner = Word(help_text="Username.")
+    search = Word(help_text="Words of the title or summary.")
+
+    def get_fields(self) -> dict[str, Any]:
+        return {**super().get_fields(), "class": OneOrMore(list(CLASS_TITLES))}
+
+
+class ExportQuery(Query):
+    format = Word(help_text=f"{', '.join(FORMATS)}; default json.", default="json")
+
+    def validate_format(self, value: str) -> str:
+        if value not in FORMATS:
+            raise ValidationError(f"There is no format {value!r}; choose one of {', '.join(FORMATS)}.")
+        return value
+
+
+@extend_schema_view(retrieve=extend_schema(summary="One incident, with what it may do next"))
+class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
+    """Incidents; ids are `INC-7`."""
+
+    serializer_class = shapes.IncidentSerializer
+    pagination_class = NewestFirst
+    queryset = Incident.objects.all()
+    lookup_value_regex = "INC-[0-9]{1,18}"
+
+    def get_queryset(self) -> QuerySet[Incident]:
+        return visible(self.request.user, Incident.objects.select_related("system", "owner"))
+
+    def get_object(self) -> Incident:
+        found = self.get_queryset().filter(pk=int(self.kwargs["pk"].removeprefix("INC-"))).first()
+        if found is None:
+            raise Http404
+        return found
+
+    def _detail(self, incident: Incident, code: int = 200) -> Response:
+        incident = Incident.objects.select_related("system", "owner").get(pk=incident.pk)
+        return Response(shapes.IncidentDetailSerializer(incident).data, status=code)
+
+    @extend_schema(summary="Incidents, newest first", parameters=[IncidentQuery])
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Only those that you may see; restricted ones of others are absent."""
+        asked = IncidentQuery.of(request)
+        rows = self.get_queryset()
+        if "state" in asked:
+            states = set(asked["state"]) - {"open"}
+            rows = rows.filter(
+                state__in=states | (set(lifecycle.OPEN) if "open" in asked["state"] else set())
+            )
+        if "severity" in asked:
+            rows = rows.filter(severity__in=[int(s) for s in asked["severity"]])
+        if "class" in asked:
+            rows = rows.filter(incident_class__in=asked["class"])
+        if "system" in asked:
+            rows = rows.filter(system__slug=asked["system"])
+        if "owner" in asked:
+            rows = rows.filter(owner__username=asked["owner"])
+        if "search" in asked:
+            rows = rows.filter(Q(title__icontains=asked["search"]) | Q(summary__icontains=asked["search"]))
+        return self.get_paginated_response(self.get_serializer(self.paginate_queryset(rows), many=True).data)
+
+    @extend_schema(responses=shapes.IncidentDetailSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """`moves` names each lifecycle move from here and what it still needs."""
+        return Response(shapes.IncidentDetailSerializer(self.get_object()).data)
+
+    @extend_schema(
+        summary="Declare an incident",
+        request=shapes.DeclareSerializer,
+        responses={201: shapes.IncidentDetailSerializer},
+    )
+    def create(self, request: Request) -> Response:
+        """By hand, as a person who noticed something."""
+        incident = Incident.declare(by=request.user, **read(shapes.DeclareSerializer, request))
+        return self._detail(incident, status.HTTP_201_CREATED)
+
+    @extend_schema(summary="Acknowledge", request=None, responses=shapes.IncidentDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def acknowledgement(self, request: Request, pk: str) -> Response:
+        """Somebody is on it; the first one counts."""
+        incident = self.get_object()
+        incident.acknowledge(by=request.user)
+        return self._detail(incident)
+
+    @extend_schema(
+        summary="Hand over", request=shapes.OwnerSerializer, responses=shapes.IncidentDetailSerializer
+    )
+    @action(detail=True, methods=["put"])
+    def owner(self, request: Request, pk: str) -> Response:
+        """Give the incident a (new) commander."""
+        incident = self.get_object()
+        data = read(shapes.OwnerSerializer, request)
+        incident.assign(data["owner"], by=request.user, note=data["note"])
+        return self._detail(incident)
+
+    @extend_schema(
+        summary="Make a lifecycle move",
+        request=shapes.TransitionSerializer,
+        responses=shapes.IncidentDetailSerializer,
+    )
+    @action(detail=True, methods=["post"])
+    def transitions(self, request: Request, pk: str) -> Response:
+        """Refused with 409 when something is missing; `reasons` names everything that is."""
+        incident = self.get_object()
+        data = read(shapes.TransitionSerializer, request)
+        to = data.pop("to")
+        if to in (lifecycle.DUPLICATE, lifecycle.MERGED):
+            if "into" not in data:
+                raise ValidationError({"into": ["Name the other incident, like INC-7."]})
+            data["into"] = get_object_or_404(visible(request.user, Incident.objects.all()), pk=data["into"])
+            if data["into"].pk == incident.pk:
+                raise ValidationError({"into": ["Name another incident than this one."]})
+        else:
+            data.pop("into", None)
+        with telling_values():
+            incident.move(to, by=request.user, **data)
+        return self._detail(incident)
+
+    @extend_schema(
+        summary="Answer the severity matrix",
+        request=shapes.AssessmentSerializer,
+        responses=shapes.IncidentDetailSerializer,
+    )
+    @action(detail=True, methods=["post"])
+    def assessments(self, request: Request, pk: str) -> Response:
+        """A chosen severity other than the computed one needs a reason."""
+        incident = self.get_object()
+        with telling_values():
+            incident.assess(by=request.user, **read(shapes.AssessmentSerializer, request))
+        return self._detail(incident)
+
+    @extend_schema(
+        summary="Attest that the harm has stopped",
+        request=shapes.AttestationSerializer,
+        responses={201: EventSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def attestations(self, request: Request, pk: str) -> Response:
+        """Commander and model owner both attest where no playbook verified."""
+        event = self.get_object().attest(by=request.user, **read(shapes.AttestationSerializer, request))
+        return Response(EventSerializer(event).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(summary="Timeline, oldest first", responses=EventSerializer(many=True))
+    @action(detail=True, pagination_class=OldestFirst)
+    def timeline(self, request: Request, pk: str) -> Response:
+        """What happened, as it was recorded; entries never change."""
+        Query.of(request)
+        page = self.paginate_queryset(self.get_object().events.select_related("by", "incident"))
+        return self.get_paginated_response(EventSerializer(page, many=True).data)
+
+    @extend_schema(
+        summary="Add a note to the timeline", request=shapes.NoteSerializer, responses={201: EventSerializer}
+    )
+    @timeline.mapping.post
+    def note(self, request: Request, pk: str) -> Response:
+        """Markdown; with `corrects` it is shown as the correction of an earlier entry."""
+        incident = self.get_object()
+        data = read(shapes.NoteSerializer, request)
+        corrects = get_object_or_404(incident.events, pk=data["corrects"]) if "corrects" in data else None
+        event = incident.note(data["text"], by=request.user, corrects=corrects)
+        return Response(EventSerializer(event).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(summary="Evidence kept", responses=shapes.EvidenceSerializer(many=True))
+    @action(detail=True, pagination_class=None)
+    def evidence(self, request: Request, pk: str) -> Response:
+        """Names, hashes and sources, oldest first; contents are on the incident's page."""
+        incident = self.get_object()
+        require(request.user, "evidence.see", incident)
+        return Response(shapes.EvidenceSerializer(incident.evidence.defer("content"), many=True).data)
+
+    @extend_schema(
+        summary="The post-mortem as a file",
+        parameters=[
+            OpenApiParameter("format", OpenApiTypes.STR, OpenApiParameter.QUERY, enum=[*FORMATS], default="json",
+                             description="Kind of the file."),
+        ],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+    )  # fmt: skip
+    @action(detail=True, url_path="postmortem")
+    def export_postmortem(self, request: Request, pk: str) -> HttpResponse:
+        """`?format=md|html|pdf|docx|json`; what nobody has written yet is computed from the facts."""
+        incident = self.get_object()
+        require(request.user, "postmortem.export", incident)
+        made = export(report_of(incident), ExportQuery.of(request)["format"])
+        return HttpResponse(
+            made.content,
+            content_type=made.media_type,
+            headers={"Content-Disposition": f'attachment; filename="{made.filename}"'},
+        )
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        # the exported file has a type of its own, whatever Accept says
+        return super().perform_content_negotiation(request, force or self.action == "export_postmortem")

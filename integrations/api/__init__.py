@@ -1,0 +1,1 @@
+"""The REST API of the roof: connections, deliveries, inbox."""

@@ -1,0 +1,188 @@
+"""`/api/v1/runs/`: executions with their steps, and what people do with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from incidents.access import visible
+from incidents.api.base import Api, read
+from incidents.api.queries import IncidentKey, OneOrMore, Query, Word
+from incidents.models import Incident
+from playbooks import control, triggers
+from playbooks.forms import InvalidForm
+from playbooks.models import Playbook, Run, Step
+
+
+class StepSerializer(serializers.ModelSerializer):
+    """One attempt of a step."""
+
+    seconds = serializers.FloatField(
+        source="duration", read_only=True, help_text="From start to end, or so far."
+    )
+    actor = serializers.CharField(source="actor.username", default=None, read_only=True)
+
+    class Meta:
+        model = Step
+        fields = (
+            "id", "key", "attempt", "position", "kind", "title", "action", "state", "inputs", "outputs", "verified", "verdict",
+            "summary", "error", "tries", "started_at", "ended_at", "seconds", "wake_at", "deadline_at", "actor", "evidence",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class RunSerializer(serializers.ModelSerializer):
+    """One execution of a playbook on an incident."""
+
+    playbook = serializers.CharField(source="playbook.slug", read_only=True)
+    version = serializers.IntegerField(source="version.number", read_only=True)
+    incident = serializers.CharField(source="incident.key", read_only=True)
+    started_by = serializers.CharField(source="started_by.username", default=None, read_only=True)
+
+    class Meta:
+        model = Run
+        fields = (
+            "id", "playbook", "version", "incident", "state", "reason", "dry_run", "inputs", "started_by", "created_at",
+            "started_at", "ended_at", "wake_at",
+        )  # fmt: skip
+        read_only_fields = fields
+
+
+class RunDetailSerializer(RunSerializer):
+    """One execution with its steps, in the order in which they were reached."""
+
+    steps = StepSerializer(many=True, read_only=True)
+
+    class Meta(RunSerializer.Meta):
+        fields = (*RunSerializer.Meta.fields, "steps")
+        read_only_fields = fields
+
+
+class RunStartSerializer(serializers.Serializer):
+    """Which playbook on which incident."""
+
+    playbook = serializers.SlugRelatedField(slug_field="slug", queryset=Playbook.objects.all())
+    incident = IncidentKey(required=True)
+    dry_run = serializers.BooleanField(default=False, help_text="Rehearse: nothing outside is changed.")
+    inputs = serializers.DictField(
+        required=False, default=dict, help_text="What the playbook's `inputs` declare."
+    )
+
+
+class ReasonSerializer(serializers.Serializer):
+    """Why."""
+
+    reason = serializers.CharField(max_length=2000)
+
+
+class OptionalReasonSerializer(serializers.Serializer):
+    """Why, where there is something to say."""
+
+    reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
+
+
+class RunQuery(Query):
+    state = OneOrMore([*(code for code, _ in Run.STATES), "live"])
+    playbook = Word(help_text="Slug.")
+    incident = IncidentKey()
+
+
+class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+    """Runs on the incidents you may see. Starting and steering them needs the scope `act`."""
+
+    serializer_class = RunSerializer
+    queryset = Run.objects.all()
+    lookup_value_regex = "[0-9]{1,18}"
+    needs_scope = "act"
+
+    def get_queryset(self) -> QuerySet[Run]:
+        seen = visible(self.request.user, Incident.objects.all()).order_by().values("pk")
+        return Run.objects.filter(incident__in=seen).select_related(
+            "playbook", "version", "incident", "started_by"
+        )
+
+    @extend_schema(summary="Runs, newest first", parameters=[RunQuery])
+    def list(self, request: Request) -> Response:
+        asked = RunQuery.of(request)
+        rows = self.get_queryset()
+        if "state" in asked:
+            states = set(asked["state"]) - {"live"}
+            rows = rows.filter(state__in=states | (set(Run.LIVE) if "live" in asked["state"] else set()))
+        if "playbook" in asked:
+            rows = rows.filter(playbook__slug=asked["playbook"])
+        if "incident" in asked:
+            rows = rows.filter(incident_id=asked["incident"])
+        return self.get_paginated_response(self.get_serializer(self.paginate_queryset(rows), many=True).data)
+
+    @extend_schema(summary="One run with its steps", responses=RunDetailSerializer)
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self._shown(self.get_object())
+
+    @extend_schema(
+        summary="Start a playbook", request=RunStartSerializer, responses={201: RunDetailSerializer}
+    )
+    def create(self, request: Request) -> Response:
+        """The published version, pinned; one live run of a playbook per incident."""
+        data = read(RunStartSerializer, request)
+        seen = visible(request.user, Incident.objects.all())
+        incident = get_object_or_404(seen, pk=data["incident"])
+        try:
+            run = triggers.start(
+                data["playbook"], incident, by=request.user, dry_run=data["dry_run"], inputs=data["inputs"]
+            )
+        except InvalidForm as error:
+            raise ValidationError({"inputs": error.errors}) from error
+        return self._shown(run, status.HTTP_201_CREATED)
+
+    @extend_schema(summary="Pause", request=OptionalReasonSerializer, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Stops after the step in hand; timers and answers wait."""
+        run = self.get_object()
+        control.pause(run, request.user, read(OptionalReasonSerializer, request)["reason"])
+        return self._shown(run)
+
+    @extend_schema(summary="Resume", request=None, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Goes on where it was paused."""
+        run = self.get_object()
+        control.resume(run, request.user)
+        return self._shown(run)
+
+    @extend_schema(summary="Cancel", request=ReasonSerializer, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Ends the run now; what it did stays done."""
+        run = self.get_object()
+        control.cancel(run, request.user, read(ReasonSerializer, request)["reason"])
+        return self._shown(run)
+
+    @extend_schema(summary="Skip a step", request=ReasonSerializer, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"], url_path="steps/(?P<step>[0-9]{1,18})/skip")
+    def skip(self, request: Request, pk: str, step: str) -> Response:
+        """The step at which the run stands."""
+        run = self.get_object()
+        found = get_object_or_404(run.steps, pk=int(step))
+        control.skip(found, request.user, read(ReasonSerializer, request)["reason"])
+        return self._shown(run)
+
+    @extend_schema(summary="Try a step again", request=None, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"], url_path="steps/(?P<step>[0-9]{1,18})/retry")
+    def retry(self, request: Request, pk: str, step: str) -> Response:
+        """A failed step, as a new attempt of the same effect."""
+        run = self.get_object()
+        control.retry(get_object_or_404(run.steps, pk=int(step)), request.user)
+        return self._shown(run)
+
+    def _shown(self, run: Run, code: int = 200) -> Response:
+        fresh = self.get_queryset().prefetch_related("steps__actor").get(pk=run.pk)
+        return Response(RunDetailSerializer(fresh).data, status=code)
