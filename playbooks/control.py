@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from incidents.access import require
 from incidents.lifecycle import Refused
+from incidents.models import Incident
 from incidents.wake import wake
 from playbooks.models import Approval, Run, Step
 from playbooks.session import FREE, UNDER_WAY, definition_of
@@ -39,14 +40,21 @@ def cancel(run: Run, by: Any, reason: str) -> None:
     _reasoned("cancel", reason)
     with transaction.atomic():
         _locked(run, by, "cancel", Run.LIVE)
-        now = timezone.now()
-        _stop(run, state="cancelled", reason=f"Cancelled by {by}: {reason}", ended_at=now, wake_at=None)
-        run.steps.filter(state="running", phase="prepared").update(
-            summary="Cancelled while it acted: look whether its effect happened."
+        _end(run, by, f"{by} cancelled the playbook “{run.playbook}”: {reason}")
+
+
+def call_off(incident: Incident, reason: str) -> int:
+    """End the live runs of an incident that turned out to be none, or another one. How many there were."""
+    with transaction.atomic():
+        live = list(
+            Run.objects.select_for_update(of=("self",))
+            .select_related("playbook", "incident")
+            .filter(incident=incident, state__in=Run.LIVE)
+            .order_by("pk")
         )
-        run.steps.filter(state__in=UNDER_WAY).update(state="cancelled", ended_at=now, actor=by)
-        run.approvals.filter(decision="pending").update(decision="cancelled", decided_at=now)
-        _tell(run, "run.cancelled", f"{by} cancelled the playbook “{run.playbook}”: {reason}", by)
+        for run in live:
+            _end(run, None, f"The playbook “{run.playbook}” was called off: {reason}")
+    return len(live)
 
 
 def skip(step: Step, by: Any, reason: str) -> None:
@@ -76,6 +84,17 @@ def retry(step: Step, by: Any) -> None:
         step.save(update_fields=["actor", "state", "ended_at"])
         _restart(run, step.key)
         _tell(run, "step.retried", f"{by} tries {step} again.", by, step=step.key)
+
+
+def _end(run: Run, by: Any, say: str) -> None:
+    now = timezone.now()
+    _stop(run, state="cancelled", reason=say, ended_at=now, wake_at=None)
+    run.steps.filter(state="running", phase="prepared").update(
+        summary="Cancelled while it acted: look whether its effect happened."
+    )
+    run.steps.filter(state__in=UNDER_WAY).update(state="cancelled", ended_at=now, actor=by)
+    run.approvals.filter(decision="pending").update(decision="cancelled", decided_at=now)
+    _tell(run, "run.cancelled", say, by)
 
 
 def _locked(run: Run, by: Any, verb: str, states: tuple[str, ...]) -> None:

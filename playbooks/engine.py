@@ -21,8 +21,8 @@ from incidents import wake
 from playbooks import compensation
 from playbooks.conductor import Failed, decide
 from playbooks.models import Run, Step
-from playbooks.perform import Result, perform
-from playbooks.session import LEASE, Superseded, Working
+from playbooks.perform import Result, Superseded, perform
+from playbooks.session import LEASE, Working
 
 log = logging.getLogger(__name__)
 

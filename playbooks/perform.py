@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, TypeVar
 
+from django.db import DatabaseError
+
 from incidents.access import can
 from incidents.models import Incident
 from playbooks import forms, shelf
@@ -55,6 +57,10 @@ class Result:
     checks: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Superseded(Exception):
+    """Somebody else works on the run, or a person stopped it: nothing more is written."""
+
+
 class Session(Protocol):
     """What a step may ask of the engine that runs it."""
 
@@ -64,6 +70,7 @@ class Session(Protocol):
     @property
     def now(self) -> datetime: ...
     def scope(self) -> dict[str, Any]: ...
+    def look_again(self) -> None: ...
     def inputs_of(self, step: StepDef) -> dict[str, Any]: ...
     def checkpoint(self, row: Step, exhibits: Sequence[Exhibit] = (), **fields: Any) -> None: ...
     def renew(self) -> None: ...
@@ -76,6 +83,8 @@ def perform(session: Session, step: StepDef, row: Step) -> Result:
     late = row.deadline_at is not None and session.now >= row.deadline_at
     if late and row.deadline_at and step.kind not in ("wait", "human"):
         return Result(Failed(f"Not finished within {_span(row.deadline_at - row.started_at)}.", "permanent"))
+    if step.kind in ("decide", "gate", "wait"):  # what they judge may have changed since the run was read
+        session.look_again()
     try:
         match step.kind:
             case "decide":
@@ -249,6 +258,7 @@ def _must_ask(session: Session, step: StepDef, action: Action | None, risk: str)
         return True
     if risk == "R0" or not action.changes_world:
         return False
+    session.look_again()
     starter = session.run.started_by
     return session.incident.severity > 2 and not (starter and can(starter, "approve.R1", session.incident))
 
@@ -364,8 +374,10 @@ def _timeout(step: StepDef, action: Action) -> float:
 def _call(session: Session, limit: float, call: Callable[[], T], action: Action) -> T:
     try:
         return within(limit, call)
-    except (ActionError, TookTooLong):
+    except (ActionError, TookTooLong, Superseded):
         raise
+    except DatabaseError as error:
+        raise ActionError(f"The database refused: {error}", retryable=True) from error
     except Exception as error:
         log.exception("action %s failed in run %s", action.slug, session.run.pk)
         raise ActionError(

@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch
 from django.utils import timezone
 
 from incidents import wake
-from incidents.models import Event, Evidence
+from incidents.models import Event, Evidence, Incident
 from playbooks import facts, shelf
 from playbooks.conductor import (
     Asked,
@@ -37,7 +37,7 @@ from playbooks.contract import Action, Exhibit
 from playbooks.definition import END, Definition, StepDef, thaw
 from playbooks.expressions import ExpressionError, substitute
 from playbooks.models import Approval, PlaybookVersion, Run, Step
-from playbooks.perform import Request, Result, input_hash
+from playbooks.perform import Request, Result, Superseded, input_hash
 
 #: Seconds of a lease; longer for a step that may take longer.
 LEASE = 60.0
@@ -50,10 +50,6 @@ SETTLED = [
     "state", "outputs", "verdict", "summary", "verified", "phase", "memory", "error", "tries", "wake_at",
     "ended_at", "evidence",
 ]  # fmt: skip
-
-
-class Superseded(Exception):
-    """Somebody else works on the run, or a person stopped it: nothing more is written."""
 
 
 class Working:
@@ -111,6 +107,11 @@ class Working:
     def scope(self) -> dict[str, Any]:
         return self.progress().scope(self.definition)
 
+    def look_again(self) -> None:
+        """Read the incident as it is now."""
+        self.incident = Incident.objects.select_related("system", "owner").get(pk=self.incident.pk)
+        self._facts = None
+
     def inputs_of(self, step: StepDef) -> dict[str, Any]:
         """The step's parameters with their paths looked up. Raises ExpressionError."""
         found: dict[str, Any] = substitute(dict(step.params), self.scope()) if step.params else {}
@@ -166,6 +167,8 @@ class Working:
         row.phase = row.phase if result.phase is None else result.phase
         row.memory = row.memory if result.memory is None else result.memory
         row.state = "done" if isinstance(result.outcome, Succeeded) else "failed"
+        if row.action:
+            self._facts = None  # the action may have told the incident something
         decision, wrong = decide(self.definition, self.progress(), result.outcome, self.now)
         self._judge(row, result.outcome, decision, wrong)
         self._report(row, result, decision)
@@ -301,6 +304,8 @@ class Working:
             action=step.action, state="running", tries=1, started_at=self.now,
             # what did not succeed is tried again as the same effect
             idempotency_key=again or f"holdfast-run-{self.run.pk}-{step.id}-{attempt}",
+            # whoever asked for another attempt is one of the four eyes
+            actor_id=before.actor_id if before is not None and again else None,
             deadline_at=None if limit is None else self.now + timedelta(seconds=limit),
         )  # fmt: skip
         try:

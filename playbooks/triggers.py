@@ -14,19 +14,24 @@ from incidents.lifecycle import Refused
 from incidents.matchers import any_line_matches
 from incidents.models import Event, Incident
 from incidents.wake import wake
-from playbooks import expressions, facts, forms
+from playbooks import control, expressions, facts, forms
 from playbooks.definition import Definition
 from playbooks.models import Playbook, PlaybookVersion, Run
 from playbooks.session import definition_of_version
 
 log = logging.getLogger(__name__)
 
+#: The incident is not one, or lives on as another one: nothing may act for it any more.
+ENDINGS = ("incident.false_positive", "incident.duplicate", "incident.merged")
+
 
 def on_event(event: Event) -> None:
-    """Start or suggest the playbooks that this event triggers. Writes rows only; called by the relay,
+    """Start or suggest the playbooks that this event triggers, or call the runs off. Writes rows only; called by the relay,
     where hearing the same event twice starts nothing twice."""
     kind = _trigger(event)
     incident = event.incident
+    if incident is not None and event.kind in ENDINGS:
+        control.call_off(incident, event.text)
     if kind is None or incident is None or not incident.is_open:
         return
     for version, definition in _published():

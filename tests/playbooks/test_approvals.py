@@ -92,6 +92,19 @@ def test_whoever_started_the_run_does_not_approve_it(world: World) -> None:
     assert asked(run).votes == []
 
 
+def test_whoever_asked_for_another_attempt_does_not_approve_it(world: World) -> None:
+    carl, cleo = scenes.person("carl", "IC"), scenes.person("cleo", "IC")
+    run = advance(started(RISKY))
+    approvals.decide(asked(run), carl, False, "Not yet.")
+    run = advance(run)
+    control.retry(step(run, "R"), carl)
+    run = advance(run)
+    with pytest.raises(Refused, match="Four eyes"):
+        approvals.decide(asked(run), carl, True)
+    approvals.decide(asked(run), cleo, True)
+    assert advance(run).state == "succeeded"
+
+
 def test_the_author_of_the_model_version_does_not_approve_its_use(world: World) -> None:
     author = scenes.person("dora", "IC")
     system = scenes.system()

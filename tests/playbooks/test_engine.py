@@ -354,6 +354,21 @@ def test_a_gate_that_does_not_hold_says_what_is_missing(world: World) -> None:
     assert incident.verification["passed"] is False
 
 
+def test_a_gate_judges_the_incident_as_it_is_now(world: World) -> None:
+    incident = sev2()
+    measure = shelf.actions()["measure"]
+
+    def fires_meanwhile(self: Action, ctx: StepContext) -> Outcome:
+        Incident.objects.filter(pk=incident.pk).update(firing_count=1)
+        return Done({"share": 0.1})
+
+    type(measure).run = fires_meanwhile  # type: ignore[method-assign]
+    # without a helper thread: its connection does not see this test's transaction
+    gate = "    - {id: M, kind: auto, title: Measure, action: measure, timeout: 0}" + GATE
+    run = advance(started(gate, incident=incident))
+    assert "Not met: No monitor fires" in run.reason
+
+
 # --- failure and taking back ---------------------------------------------------------------------
 TWO_EFFECTS = """
     - {id: E-1, kind: auto, title: Champion off, action: switch, with: {model: champion, share: 0}}

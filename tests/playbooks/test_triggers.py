@@ -10,7 +10,7 @@ from incidents.models import Event, Incident
 from playbooks import forms, triggers
 from playbooks.models import Run
 from tests import scenes
-from tests.playbooks.scenes import HEAD, World, advance, kinds, published, world
+from tests.playbooks.scenes import HEAD, World, advance, kinds, published, started, world
 
 __all__ = ["world"]
 pytestmark = pytest.mark.django_db
@@ -135,6 +135,20 @@ def test_an_inactive_or_unpublished_playbook_does_not_start(world: World) -> Non
     assert not Run.objects.exists()
     with pytest.raises(Refused, match="no published version"):
         triggers.start(playbook, incident, by=scenes.person("carl", "IC"))
+
+
+def test_runs_of_a_false_alarm_are_called_off(world: World) -> None:
+    switch = "- {id: S, kind: auto, title: Off, action: switch, with: {model: champion, share: 0}}"
+    run = advance(started(switch))
+    assert run.state == "asking"
+    run.incident.move("false_positive", by=scenes.person("carl", "IC"))
+    triggers.on_event(run.incident.events.get(kind="incident.false_positive"))
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+    assert run.approvals.get().decision == "cancelled"
+    assert "called off" in run.reason
+    advance(run)
+    assert world.writes == []
 
 
 def test_a_closed_incident_starts_nothing(world: World) -> None:
