@@ -60,6 +60,8 @@ def _checked(item: Any) -> dict[str, Any] | None:
     kind, value, limit = kinds[0], item.get("value"), item[kinds[0]]
     sign, holds = TESTS[kind]
     shown = {"name": str(item["name"]), "value": value, "limit": f"{sign} {limit}"}
+    if item.get("optional") and limit in (None, ""):
+        return None
     if value is None or value == "":
         return None if item.get("optional") else {**shown, "value": "not measured", "ok": False}
     try:
