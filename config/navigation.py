@@ -16,6 +16,7 @@ from playbooks.models import Approval
 ENTRIES = (
     ("Now", "/", ""),
     ("Incidents", "/incidents/", ""),
+    ("Alerts", "/alerts/", "incident.see"),
     ("Systems", "/systems/", "incident.see"),
     ("Playbooks", "/playbooks/", "incident.see"),
     ("Runs", "/runs/", "incident.see"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
@@ -13,6 +14,7 @@ from incidents.models import Alert
 from incidents.models.alerts import LEVELS
 from incidents.pages.door import me, signed_in, visible_alerts
 from incidents.pages.keyset import page_of
+from incidents.report.document import duration
 
 SIZE = 40
 VIEWS = {
@@ -70,11 +72,18 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
 
 def explained(alert: Alert) -> list[tuple[str, str]]:
     """Each thing that decided about the alert, with what it said."""
-    return [
-        (key.replace("_", " ").capitalize(), said(value))
-        for key, value in alert.why.items()
-        if value not in (None, "", [], {})
-    ]
+    found = []
+    for key, value in alert.why.items():
+        if value in (None, "", [], {}):
+            continue
+        if key == "window_seconds":
+            found.append(("Window", duration(timedelta(seconds=value))))
+        elif key == "rule" and isinstance(value, dict):
+            passed = f", after passing over {said(value['passed_over'])}" if value.get("passed_over") else ""
+            found.append(("Rule", f"{value.get('name')} v{value.get('version')}{passed}"))
+        else:
+            found.append((key.replace("_", " ").capitalize(), said(value)))
+    return found
 
 
 def said(value: Any) -> str:

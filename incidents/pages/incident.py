@@ -26,6 +26,11 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "messages": ("Messages", ("delivery.", "inbox.", "relay.")),
     "notes": ("Notes", ("note.",)),
 }
+#: what the template asks `rights` for
+ASKED_RIGHTS = {
+    "acknowledge": "incident.acknowledge", "edit": "incident.edit", "append": "timeline.append",
+    "attest": "incident.attest", "change_state": "incident.change_state", "settle": "clock.settle",
+}  # fmt: skip
 TIMELINE_PAGE = 40
 ALERTS_SHOWN = 50
 
@@ -59,7 +64,7 @@ def show(
         "timeline": live.part(request, "incidents/parts/timeline.html", _timeline(request, incident)),
         "panels": live.part(request, "incidents/parts/panels.html", _panels(request, incident)),
         "kinds": [(code, title, code == request.GET.get("kind", "")) for code, (title, _) in KINDS.items()],
-        "rights": {right.partition(".")[2]: can(user, right, incident) for right in RIGHTS},
+        "rights": {name: can(user, right, incident) for name, right in ASKED_RIGHTS.items()},
         "moves": _moves(request, incident, form if at in lifecycle.MOVES else None),
         "note_form": form if at == "note" else forms.NoteForm(initial={"corrects": _corrected(request, incident)}),
         "owner_form": form if at == "owner" else forms.OwnerForm(),
@@ -179,7 +184,7 @@ def _moves(request: HttpRequest, incident: Incident, refused: Any) -> dict[str, 
             form.is_valid()
         found.append({
             "move": move, "form": form, "unmet": unmet, "allowed": allowed,
-            "met": [g for g in move.guards if g not in unmet], "holders": ", ".join(sorted(RIGHTS[move.right])),
+            "met": [g for g in move.guards if g not in unmet], "of": len(move.guards), "holders": ", ".join(sorted(RIGHTS[move.right])),
             "refused": bool(refused and refused.move == move),
         })  # fmt: skip
     path = [m for m in found if m["move"].target in lifecycle.PATH and m["move"].name != "reopen"]

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from incidents import lifecycle
 from incidents.access import can, require, visible
-from incidents.models import AISystem, Incident, SystemLink
+from incidents.models import AISystem, Dataset, Incident, SystemLink
 from incidents.pages.bars import deployment_bars
 from incidents.pages.door import me, signed_in, visible_alerts, visible_systems
 from incidents.pages.forms import people
@@ -24,6 +24,13 @@ SIZE = 40
 
 class SystemForm(forms.ModelForm):
     """What an owner writes about a system."""
+
+    new_upstream = forms.CharField(
+        required=False,
+        max_length=1000,
+        label="Upstream data not listed above",
+        help_text="Names, separated by commas.",
+    )
 
     class Meta:
         model = AISystem
@@ -50,6 +57,22 @@ class SystemForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["owner"].queryset = people()  # type: ignore[attr-defined]
+        for name in ("owner", "team"):
+            self.fields[name].empty_label = "None"  # type: ignore[attr-defined]
+        self.order_fields([*self.Meta.fields[:11], "new_upstream", *self.Meta.fields[11:]])
+
+    def clean_slug(self) -> str:
+        slug = str(self.cleaned_data["slug"])
+        if slug == "new":
+            raise forms.ValidationError("“new” is the address of this page; choose another short name.")
+        return slug
+
+    def _save_m2m(self) -> None:
+        super()._save_m2m()  # type: ignore[misc]
+        for name in filter(
+            None, (part.strip()[:200] for part in self.cleaned_data["new_upstream"].split(","))
+        ):
+            self.instance.upstream.add(Dataset.objects.get_or_create(name=name)[0])
 
 
 class LinkForm(forms.ModelForm):
