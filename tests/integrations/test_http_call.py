@@ -150,7 +150,7 @@ def test_the_token_never_goes_elsewhere(edge: ModelGateway, url: str, says: str)
 
 
 def test_a_missing_gateway_says_what_to_do(edge: ModelGateway) -> None:
-    with pytest.raises(ActionError, match="manage.py connect gateway nowhere"):
+    with pytest.raises(ActionError, match=r"manage\.py connect gateway nowhere"):
         done(step(edge, connection="nowhere"))
     with pytest.raises(ActionError, match="set `connection`"):
         done(step(edge, nothing="here"))
@@ -172,5 +172,5 @@ def test_reading_keeps_what_it_saw_and_may_insist(edge: ModelGateway) -> None:
     result = HttpRead().run(ctx)
     assert result.outputs["state"]["version"] == "v3"
     assert json.loads(result.exhibits[0].content)["mode"] == "normal"
-    with pytest.raises(ActionError, match='{"mode": "normal"}, expected {"mode": "hold"}'):
+    with pytest.raises(ActionError, match=r'\{"mode": "normal"\}, expected \{"mode": "hold"\}'):
         HttpRead().run(step(edge, {"expect": {"mode": "hold"}}))

@@ -26,7 +26,7 @@ def shop(n: int = 3000, seed: int = 1, *, autumn: bool = False, clicks: float = 
             "pages": chance.poisson(9, n).astype(float),
             "device": chance.choice(["phone", "desktop", "tablet"], n, p=[0.6, 0.3, 0.1]),
             "score": score,
-            "clicked": (chance.random(n) < clicks).astype(int),
+            "clicked": chance.permutation(np.arange(n) < round(clicks * n)).astype(int),
         }
     )
 
