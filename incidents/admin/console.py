@@ -1,0 +1,131 @@
+"""What all parts of the console share: rights by role, changes on the record, JSON that can be read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db import models
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from incidents.access import can, visible
+from incidents.models import Event, Incident
+
+
+class Json(forms.JSONField):
+    """JSON in lines, as people edit it."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        return json.dumps(value, indent=2, ensure_ascii=False, cls=self.encoder)
+
+
+def readable(value: Any) -> SafeString:
+    """A JSON value as inert text."""
+    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+class Rights:
+    """Only who may edit the configuration comes in; Django's own permissions are not asked."""
+
+    right = "config.edit"
+
+    def _may(self, request: HttpRequest) -> bool:
+        return can(request.user, self.right)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self._may(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self._may(request)
+
+
+class Inline(Rights, admin.TabularInline):
+    """Rows that belong to the one above."""
+
+    extra = 0
+    show_change_link = False
+
+
+class Console(Rights, admin.ModelAdmin):
+    """Configuration: every change is also an event, with who made it and which fields."""
+
+    list_per_page = 50
+    formfield_overrides = {
+        models.JSONField: {
+            "form_class": Json,
+            "widget": forms.Textarea(attrs={"rows": 8, "cols": 90, "class": "vLargeTextField", "spellcheck": "false"}),
+        }
+    }
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        _tell(request, "added", obj, message)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        _tell(request, "changed", obj, message)
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        for obj in queryset:
+            _tell(request, "removed", obj, [])
+        return super().log_deletions(request, queryset)
+
+
+class Record(Console):
+    """What happened: read only, and only what the viewer may see (`incident` names the way there)."""
+
+    incident: str | None = "incident"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        rows = super().get_queryset(request)
+        if self.incident is None:
+            return rows
+        seen = visible(request.user, Incident.objects.all()).order_by().values("pk")
+        return rows.filter(Q(**{f"{self.incident}__in": seen}) | Q(**{self.incident: None}))
+
+
+def _tell(request: HttpRequest, what: str, obj: Any, message: Any) -> None:
+    fields = sorted(
+        {
+            name
+            for entry in message
+            if isinstance(entry, dict)
+            for detail in entry.values()
+            for name in detail.get("fields", ())
+        }
+        if isinstance(message, list)
+        else ()
+    )
+    name = obj._meta.verbose_name
+    Event.objects.create(
+        kind=f"config.{what}",
+        by=request.user,
+        text=f"{request.user} {what} the {name} “{obj}” in the console."
+        + (f" Fields: {', '.join(map(str, fields))}." if fields else ""),
+        data={"model": obj._meta.label_lower, "id": obj.pk, "fields": [str(name) for name in fields]},
+    )
