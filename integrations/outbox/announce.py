@@ -39,6 +39,7 @@ KINDS = {
     "approval.requested": "approval",
     "notice.requested": "notice",
     "storm.started": "notice",
+    "storm.ended": "notice",
     "silence.ended": "opened",
 }
 #: These tell an outside tool that something it shows is over: they pass through silence.
