@@ -22,8 +22,8 @@ def take_back(work: Working) -> None:
     """Undo what the run's cursor lists. A worker that dies in between is followed by one that goes on: an undo
     may then run twice, with the same idempotency key. What cannot be undone is named, the rest still is."""
     while (todo := work.run.cursor["undo"])["left"]:
-        row = work.newest(todo["left"][0])
-        if row is None or row.state == "undone":
+        row = {row.key: row for row in work.effects()}.get(todo["left"][0])
+        if row is None:
             todo["left"].pop(0)
             continue
         fields, exhibits = _one(work, row, todo)

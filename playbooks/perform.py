@@ -55,6 +55,7 @@ class Result:
     memory: dict[str, Any] | None = None
     request: Request | None = None
     checks: list[dict[str, Any]] = field(default_factory=list)
+    actor_id: int | None = None
 
 
 class Superseded(Exception):
@@ -98,7 +99,7 @@ def perform(session: Session, step: StepDef, row: Step) -> Result:
             case _:
                 return _act(session, step, row)
     except (ExpressionError, shelf.UnknownAction) as error:
-        return Result(Failed(str(error)))
+        return Result(Failed(_storable(str(error))))
     except TookTooLong as error:
         doubt = "" if row.phase != "prepared" else (
             " Whether its effect happened is not known; the next try carries the same idempotency key."
@@ -106,12 +107,14 @@ def perform(session: Session, step: StepDef, row: Step) -> Result:
         return Result(Failed(f"{error}{doubt}", "timeout", row.tries, deadline=row.deadline_at))
     except Unverified as error:
         return Result(
-            Failed(f"The effect could not be read back: {error}", "unverified", row.tries, error.retry_after, row.deadline_at)
+            Failed(_storable(f"The effect could not be read back: {error}"), "unverified", row.tries, error.retry_after, row.deadline_at)
         )  # fmt: skip
     except ActionError as error:
         cause: Any = "retryable" if error.retryable else "permanent"
-        found = json.loads(json.dumps(error.outputs, default=str))
-        return Result(Failed(str(error), cause, row.tries, error.retry_after, row.deadline_at), found)
+        found = _storable(json.loads(json.dumps(error.outputs, default=str)))
+        return Result(
+            Failed(_storable(str(error)), cause, row.tries, error.retry_after, row.deadline_at), found
+        )
 
 
 def undo(session: Session, step: StepDef, row: Step) -> Done:
@@ -177,7 +180,10 @@ def _human(session: Session, step: StepDef, row: Step) -> Result:
         )
         return Result(Asked(request.until), request=request)
     return _reply(session, asked, row) or Result(
-        Succeeded(), dict(asked.answer), summary=f"Answered by {asked.decided_by}."
+        Succeeded(),
+        dict(asked.answer),
+        summary=f"Answered by {asked.decided_by}.",
+        actor_id=asked.decided_by_id,
     )
 
 
@@ -185,6 +191,7 @@ def _act(session: Session, step: StepDef, row: Step) -> Result:
     action = shelf.action(step.action) if step.action else None
     risk = effective_risk(step, action) if action else max(step.risk, "R1")
     said: dict[str, Any] = {}
+    actor: int | None = None
     if session.run.dry_run:
         if action is None or action.changes_world or step.kind == "notify":
             return _rehearse(session, step, action, row)
@@ -197,16 +204,17 @@ def _act(session: Session, step: StepDef, row: Step) -> Result:
         shown = asked.input_hash
         if input_hash(row.inputs) != shown or input_hash(session.inputs_of(step)) != shown:
             return Result(Outdated("The parameters changed after the approval."))
+        actor = asked.decided_by_id
         if step.kind == "approve":
             said = {"approved": True, "by": str(asked.decided_by), "reason": asked.reason}
     if action is None:
-        return Result(Succeeded(), said, summary=f"Approved by {said['by']}.")
-    result = _run(session, step, action, row)
-    result.outputs = {**said, **result.outputs}
+        return Result(Succeeded(), said, summary=f"Approved by {said['by']}.", actor_id=actor)
+    result = _run(session, step, action, row, said)
+    result.actor_id = actor
     return result
 
 
-def _run(session: Session, step: StepDef, action: Action, row: Step) -> Result:
+def _run(session: Session, step: StepDef, action: Action, row: Step, said: Mapping[str, Any]) -> Result:
     ctx = _context(session, row)
     limit = _timeout(step, action)
     if row.phase != "executed":
@@ -228,10 +236,9 @@ def _run(session: Session, step: StepDef, action: Action, row: Step) -> Result:
                 raise ActionError(
                     f"The action {action.slug} answered {other!r:.80}, not an outcome. Report it."
                 )
-        outputs = _json(outcome.outputs, action)
-        result = Result(
-            Succeeded(), outputs, outcome.verdict or "", outcome.summary, outcome.exhibits
-        )  # fmt: skip
+        outputs = {**said, **_json(outcome.outputs, action)}
+        summary = _storable(outcome.summary)
+        result = Result(Succeeded(), outputs, outcome.verdict or "", summary, outcome.exhibits)
         if not action.changes_world:
             return result
         # from here on a restart reads back; it does not act again
@@ -389,13 +396,24 @@ def _call(session: Session, limit: float, call: Callable[[], T], action: Action)
 def _json(value: Mapping[str, Any] | None, action: Action) -> dict[str, Any]:
     """The value as JSON carries it, so that a restart sees exactly the same."""
     try:
-        text = json.dumps(dict(value or {}), allow_nan=False)
+        clean: dict[str, Any] = json.loads(json.dumps(dict(value or {}), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ActionError(
             f"The action {action.slug} answered with values that JSON cannot carry ({error}). Report it to whoever wrote it."
         ) from error
-    clean: dict[str, Any] = json.loads(text.replace("\\u0000", ""))  # PostgreSQL stores no NUL
-    return clean
+    found: dict[str, Any] = _storable(clean)
+    return found
+
+
+def _storable(value: Any) -> Any:
+    """The JSON value without what PostgreSQL cannot store: NUL and halves of surrogate pairs."""
+    if isinstance(value, str):
+        return value.replace("\x00", "").encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {_storable(name): _storable(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_storable(item) for item in value]
+    return value
 
 
 def _span(span: timedelta) -> str:

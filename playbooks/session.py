@@ -1,20 +1,18 @@
-"""One lease of a run: what is known about it, and how it is written down, always under the fence."""
+"""One lease of a run: how what happens is written down, always under the fence."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import cached_property, lru_cache
 from typing import Any
 
 from django.db import transaction
 from django.urls import NoReverseMatch
-from django.utils import timezone
 
 from incidents import wake
-from incidents.models import Event, Evidence, Incident
-from playbooks import facts, shelf
+from incidents.models import Event, Evidence
+from playbooks import shelf
 from playbooks.conductor import (
     Asked,
     AskPerson,
@@ -27,16 +25,16 @@ from playbooks.conductor import (
     Outcome,
     Outdated,
     Passed,
-    Progress,
     RunStep,
     Succeeded,
     WaitUntil,
     decide,
 )
 from playbooks.contract import Action, Exhibit
-from playbooks.definition import END, Definition, StepDef, thaw
-from playbooks.expressions import ExpressionError, substitute
-from playbooks.models import Approval, PlaybookVersion, Run, Step
+from playbooks.definition import END, StepDef
+from playbooks.expressions import ExpressionError
+from playbooks.known import UNDER_WAY, Known, definition_of, definition_of_version
+from playbooks.models import Approval, Run, Step
 from playbooks.perform import Request, Result, Superseded, input_hash
 
 #: Seconds of a lease; longer for a step that may take longer.
@@ -44,87 +42,27 @@ LEASE = 60.0
 LARGEST_OUTPUT = 256 * 1024
 #: Seconds that a step may take in all when the playbook does not say.
 DEADLINE = 30 * 86_400.0
-UNDER_WAY = ("running", "waiting", "asking")
 FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
 SETTLED = [
     "state", "outputs", "verdict", "summary", "verified", "phase", "memory", "error", "tries", "wake_at",
-    "ended_at", "evidence",
+    "ended_at", "evidence", "actor",
 ]  # fmt: skip
 
 
-class Working:
-    """A run under our lease. Reads everything once; every write first checks the fence."""
+__all__ = ["FREE", "LEASE", "UNDER_WAY", "Working", "definition_of", "definition_of_version"]
+
+
+class Working(Known):
+    """A run under our lease: every write first checks the fence."""
 
     def __init__(self, run: Run, clock: datetime | None) -> None:
-        self.run = run
-        self.incident = run.incident
-        self._clock = clock
+        super().__init__(run, clock)
         self._fence = run.fence
-        self._rows: list[Step] = list(run.steps.order_by("position", "attempt"))
-        self._facts: dict[str, Any] | None = None
         self._told: list[Event] = []
         self.paused = False
         if run.started_at is None:
             how = " as a dry run." if run.dry_run else "."
             self.tell("run.started", f"Playbook “{run.version.playbook.title}” started{how}")
-
-    # --- what is known -------------------------------------------------------------------------
-    @property
-    def now(self) -> datetime:
-        return self._clock or timezone.now()
-
-    @cached_property
-    def definition(self) -> Definition:
-        return definition_of(self.run)
-
-    @property
-    def at(self) -> str:
-        return str(self.run.cursor.get("next") or self.definition.steps[0].id)
-
-    def newest(self, key: str) -> Step | None:
-        return next((row for row in reversed(self._rows) if row.key == key), None)
-
-    def under_way(self) -> Step | None:
-        row = self.newest(self.at) if self.at != END else None
-        return row if row is not None and row.state in UNDER_WAY else None
-
-    def progress(self) -> Progress:
-        if self._facts is None:
-            self._facts = {
-                "incident": facts.of_incident(self.incident),
-                "system": facts.of_system(self.incident.system),
-                "inputs": self.run.inputs,
-                "run": facts.of_run(self.run),
-            }
-        seen = {
-            row.key: {**row.outputs, "state": row.state, "verdict": row.verdict, "summary": row.summary}
-            for row in self._rows
-        }
-        return Progress(
-            self.at, self._facts, seen, len(self._rows), tuple(row.key for row in self._effects())
-        )
-
-    def scope(self) -> dict[str, Any]:
-        return self.progress().scope(self.definition)
-
-    def look_again(self) -> None:
-        """Read the incident as it is now."""
-        self.incident = Incident.objects.select_related("system", "owner").get(pk=self.incident.pk)
-        self._facts = None
-
-    def inputs_of(self, step: StepDef) -> dict[str, Any]:
-        """The step's parameters with their paths looked up. Raises ExpressionError."""
-        found: dict[str, Any] = substitute(dict(step.params), self.scope()) if step.params else {}
-        return found
-
-    def _effects(self) -> list[Step]:
-        """Effects in place that may be undone, oldest first, one row per step."""
-        rows = {
-            row.key: row
-            for row in self._rows
-            if row.phase in ("executed", "verified") and row.state != "undone"
-        }
-        return [row for row in rows.values() if self.definition.step(row.key).undo]
 
     # --- writing -------------------------------------------------------------------------------
     def checkpoint(self, row: Step, exhibits: Sequence[Exhibit] = (), **fields: Any) -> None:
@@ -167,6 +105,8 @@ class Working:
         row.phase = row.phase if result.phase is None else result.phase
         row.memory = row.memory if result.memory is None else result.memory
         row.state = "done" if isinstance(result.outcome, Succeeded) else "failed"
+        if result.actor_id is not None and isinstance(result.outcome, Succeeded):
+            row.actor_id = result.actor_id
         if row.action:
             self._facts = None  # the action may have told the incident something
         decision, wrong = decide(self.definition, self.progress(), result.outcome, self.now)
@@ -409,25 +349,9 @@ class Working:
         return "\n".join(would) or "Nothing outside would have been changed."
 
     def _in_force(self) -> str:
-        left = [f"{row.key} {row.title}" for row in self._effects()]
+        left = [f"{row.key} {row.title}" for row in self.effects()]
         more = f" Still in force: {', '.join(left)}." if left else ""
         return f"{more} Retry the step or skip it when the cause is removed, or work by hand."
-
-
-def definition_of(run: Run) -> Definition:
-    """The definition that the run is pinned to."""
-    return definition_of_version(run.version)
-
-
-def definition_of_version(version: PlaybookVersion) -> Definition:
-    """The definition of a published version. Raises ValueError when this release cannot read it."""
-    return _definition(version.pk, version.sha256)
-
-
-@lru_cache(maxsize=256)
-def _definition(version: int, sha256: str) -> Definition:
-    # a published version never changes, so each process reads it once
-    return thaw(PlaybookVersion.objects.values_list("frozen", flat=True).get(pk=version, sha256=sha256))
 
 
 def _capped(row: Step, result: Result) -> tuple[list[Exhibit], dict[str, Any]]:

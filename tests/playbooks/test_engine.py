@@ -519,3 +519,36 @@ def test_a_run_stays_with_the_version_it_started_with(world: World) -> None:
     published("- {id: X, kind: notify, title: Other, text: other}")
     run = advance(run)
     assert set(steps(run)) == {"A-1", "A-2", "A-3"}
+
+
+def test_what_a_database_cannot_store_does_not_stop_the_run(world: World) -> None:
+    measure = shelf.actions()["measure"]
+
+    def odd(self: Action, ctx: StepContext) -> Outcome:
+        if world.looks:
+            raise ActionError("No\x00 \ud800.")
+        world.looks += 1
+        return Done({"share": 0.1, "big": "a\x00b\ud800\\u0000"}, summary="a\x00b")
+
+    type(measure).run = odd  # type: ignore[method-assign]
+    run = advance(
+        started("""
+            - {id: A, kind: auto, title: Measure, action: measure}
+            - {id: B, kind: auto, title: Measure, action: measure}
+        """)
+    )
+    assert step(run, "A").outputs["big"] == "ab?\\u0000"
+    assert step(run, "B").error == "No ?."
+
+
+def test_who_answered_is_kept_with_the_step(world: World) -> None:
+    from playbooks import approvals
+
+    bob = scenes.person("bob", "BO")
+    risky = "- {id: R, kind: approve, title: On, action: risky, with: {model: fallback, share: 100}}"
+    run = advance(started(risky))
+    approvals.decide(run.approvals.get(), bob, True, "Go.")
+    run = advance(run)
+    row = step(run, "R")
+    assert (row.state, row.actor) == ("done", bob)
+    assert row.outputs == {"approved": True, "by": "bob", "reason": "Go.", "model": "fallback", "before": 0}
