@@ -69,4 +69,4 @@ def _one(work: Working, row: Step, todo: dict[str, Any]) -> tuple[dict[str, Any]
         work.tell("step.undone", f"{what}: undone. {done.summary}".strip(), step=row.key)
     todo["left"].pop(0)
     todo["tries"] = 0
-    return {"state": "running", **work.lease(row)}, exhibits
+    return {"state": "running", **work.lease()}, exhibits

@@ -59,7 +59,8 @@ class Known:
             row.key: {**row.outputs, "state": row.state, "verdict": row.verdict, "summary": row.summary}
             for row in self._rows
         }
-        return Progress(self.at, self._facts, seen, len(self._rows), tuple(row.key for row in self.effects()))
+        effects = tuple(row.key for row in self.effects())
+        return Progress(self.at, self._facts, seen, len(self._rows), self.run.dry_run, effects)
 
     def scope(self) -> dict[str, Any]:
         return self.progress().scope(self.definition)

@@ -26,6 +26,8 @@ from playbooks.timebox import TookTooLong, within
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+#: Seconds between renewals of the lease while an action is at work; a third of the lease.
+RENEW = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,7 +382,7 @@ def _timeout(step: StepDef, action: Action) -> float:
 
 def _call(session: Session, limit: float, call: Callable[[], T], action: Action) -> T:
     try:
-        return within(limit, call)
+        return within(limit, call, every=RENEW, meanwhile=session.renew)
     except (ActionError, TookTooLong, Superseded):
         raise
     except DatabaseError as error:

@@ -12,7 +12,6 @@ from django.urls import NoReverseMatch
 
 from incidents import wake
 from incidents.models import Event, Evidence
-from playbooks import shelf
 from playbooks.conductor import (
     Asked,
     AskPerson,
@@ -30,15 +29,16 @@ from playbooks.conductor import (
     WaitUntil,
     decide,
 )
-from playbooks.contract import Action, Exhibit
+from playbooks.contract import Exhibit
 from playbooks.definition import END, StepDef
 from playbooks.expressions import ExpressionError
 from playbooks.known import UNDER_WAY, Known, definition_of, definition_of_version
 from playbooks.models import Approval, Run, Step
 from playbooks.perform import Request, Result, Superseded, input_hash
 
-#: Seconds of a lease; longer for a step that may take longer.
-LEASE = 60.0
+#: Seconds of a lease. It is renewed while a step is at work, so this is how long a run waits after its
+#: worker died.
+LEASE = 30.0
 LARGEST_OUTPUT = 256 * 1024
 #: Seconds that a step may take in all when the playbook does not say.
 DEADLINE = 30 * 86_400.0
@@ -68,14 +68,18 @@ class Working(Known):
     def checkpoint(self, row: Step, exhibits: Sequence[Exhibit] = (), **fields: Any) -> None:
         """Keep how far the step has come, with evidence, and renew the lease. Raises Superseded."""
         with transaction.atomic():
-            self._renew(row)
+            self.renew()
             if exhibits:
                 fields["evidence"] = [*row.evidence, *self.keep(row, exhibits)]
             self._save(row, fields)
 
     def renew(self) -> None:
-        """Renew the lease; for actions that take long. Raises Superseded."""
-        self._renew(self.under_way())
+        """Renew the lease, while an action is at work. Raises Superseded."""
+        ours = Run.objects.filter(
+            pk=self.run.pk, fence=self._fence, state__in=("running", "queued", "paused")
+        )
+        if not ours.update(**self.lease()):
+            raise Superseded("somebody else carries it on, or a person stopped it.")
 
     def release(self, state: str, wake_at: datetime | None) -> None:
         """Give the lease back; nothing was due."""
@@ -156,7 +160,7 @@ class Working(Known):
                 if wake.closing.is_set():
                     return {"state": "queued", "cursor": self.run.cursor, "wake_at": self.now, **FREE}, rows
                 row = self._begun(self.definition.step(id), len(self._rows) + len(rows))
-                return {"state": "running", "cursor": self.run.cursor, **self.lease(row)}, [*rows, row]
+                return {"state": "running", "cursor": self.run.cursor, **self.lease()}, [*rows, row]
             case WaitUntil(at, why):
                 return {"state": "waiting", "wake_at": at, "reason": why, **FREE}, rows
             case AskPerson(until):
@@ -175,7 +179,7 @@ class Working(Known):
                     "state": "running",
                     "cursor": self.run.cursor,
                     "reason": reason,
-                    **self.lease(None),
+                    **self.lease(),
                 }, rows
 
     def _follow(self, fields: dict[str, Any] | None, ahead: list[Step]) -> Step | None:
@@ -214,21 +218,9 @@ class Working(Known):
         if not ours.filter(state="paused").update(**fields):
             raise Superseded("somebody else carries it on, or a person stopped it.")
 
-    def _renew(self, row: Step | None) -> None:
-        ours = Run.objects.filter(
-            pk=self.run.pk, fence=self._fence, state__in=("running", "queued", "paused")
-        )
-        if not ours.update(**self.lease(row)):
-            raise Superseded("somebody else carries it on, or a person stopped it.")
-
-    def lease(self, row: Step | None) -> dict[str, Any]:
-        """A lease longer than the step may take: it looks before, acts and reads back, each in its time."""
-        seconds = LEASE
-        if row is not None and row.action:
-            own = self.definition.step(row.key).timeout
-            limit = shelf.actions().get(row.action, Action).timeout if own is None else own
-            seconds = max(seconds, 3 * limit + 30)
-        until = self.now + timedelta(seconds=seconds)
+    def lease(self) -> dict[str, Any]:
+        """The lease, from now on."""
+        until = self.now + timedelta(seconds=LEASE)
         return {"lease_until": until, "wake_at": until}
 
     # --- rows ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, TypeVar
 
 from django.db import close_old_connections, connections
@@ -62,8 +63,13 @@ def _serve(calls: _Calls) -> None:
         connections.close_all()
 
 
-def within(seconds: float, call: Callable[[], T]) -> T:
-    """The result of `call()`. Raises TookTooLong after `seconds`; 0 means here and without a limit."""
+def within(
+    seconds: float, call: Callable[[], T], *, every: float = 0.0, meanwhile: Callable[[], None] | None = None
+) -> T:
+    """The result of `call()`. Raises TookTooLong after `seconds`; 0 means here and without a limit.
+
+    `meanwhile` is called each `every` seconds as long as it takes; what it raises ends the waiting.
+    """
     if seconds <= 0:
         return call()
     helper: _Helper | None = getattr(_mine, "helper", None)
@@ -71,9 +77,17 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         helper = _mine.helper = _Helper()
     answer = _Answer()
     helper.calls.put((call, answer))
-    if not answer.ready.wait(seconds):
-        _mine.helper = None  # its thread ends when the call does
-        raise TookTooLong(f"No answer within {seconds:g} seconds.")
+    end = monotonic() + seconds
+    while not answer.ready.wait(min(every, end - monotonic()) if meanwhile else end - monotonic()):
+        if monotonic() >= end:
+            _mine.helper = None  # its thread ends when the call does
+            raise TookTooLong(f"No answer within {seconds:g} seconds.")
+        if meanwhile:
+            try:
+                meanwhile()
+            except BaseException:
+                _mine.helper = None
+                raise
     if answer.error is not None:
         raise answer.error
     return answer.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -126,3 +127,20 @@ def test_a_run_whose_worker_never_came_back_is_taken_over_when_its_lease_has_run
     run.refresh_from_db()
     assert (run.state, run.fence) == ("succeeded", 4)
     assert set(steps(run).values()) == {"done"}
+
+
+def test_while_a_call_takes_long_the_lease_is_renewed() -> None:
+    renewed: list[float] = []
+    done = timebox.within(
+        5, lambda: time.sleep(0.35) or "done", every=0.1, meanwhile=lambda: renewed.append(time.monotonic())
+    )
+    assert done == "done"
+    assert 2 <= len(renewed) <= 4
+
+
+def test_who_lost_the_lease_stops_waiting_for_the_call() -> None:
+    def lost() -> None:
+        raise RuntimeError("somebody else carries it on")
+
+    with pytest.raises(RuntimeError, match="somebody else"):
+        timebox.within(5, lambda: time.sleep(1), every=0.05, meanwhile=lost)
