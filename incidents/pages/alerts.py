@@ -17,7 +17,7 @@ from incidents.pages.keyset import page_of
 from incidents.report.document import duration
 
 SIZE = 40
-VIEWS = {
+VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
     "": ("Firing", {"status": "firing"}),
     "watching": ("Watched", {"status": "firing", "disposition": "watching"}),
     "suppressed": ("Suppressed", {"disposition": "suppressed"}),

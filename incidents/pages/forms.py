@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.http import Http404
 
 from incidents.lifecycle import Guard, Move
 from incidents.models import AISystem, Incident, SeverityProfile, Task, User
@@ -209,8 +210,15 @@ class MoveForm(forms.Form):
             found["assessment"] = self.assessment.given()
         return found
 
+    def clean_into(self) -> int:
+        try:
+            return number_of(self.cleaned_data["into"])
+        except Http404:
+            raise forms.ValidationError("This is not the id of an incident; write it like INC-7.") from None
+
     def into(self) -> int | None:
-        return number_of(self.cleaned_data["into"]) if "into" in self.cleaned_data else None
+        """The number of the other incident, where the move names one."""
+        return self.cleaned_data.get("into")
 
 
 ASKED_BY: Mapping[str, tuple[str, ...]] = {

@@ -173,7 +173,7 @@ def _timeline(request: HttpRequest, incident: Incident) -> dict[str, Any]:
 def _moves(request: HttpRequest, incident: Incident, refused: Any) -> dict[str, Any]:
     """The next move on the path as a form over its unmet guards, and the other moves."""
     user = me(request)
-    found = []
+    found: list[dict[str, Any]] = []
     for move in lifecycle.moves_from(incident.state):
         unmet = lifecycle.unmet(incident, move)
         allowed = can(user, move.right, incident)

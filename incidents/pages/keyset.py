@@ -74,7 +74,7 @@ def _read(model: type[Model], order: Sequence[str], cursor: str) -> tuple[bool, 
         direction, *said = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if len(said) != len(order) or any(value is None for value in said):
             return False, None
-        fields = [model._meta.get_field(column.removeprefix("-")) for column in order]
+        fields: list[Any] = [model._meta.get_field(column.removeprefix("-")) for column in order]
         return direction == "<", [f.to_python(value) for f, value in zip(fields, said, strict=True)]
     except (ValueError, TypeError, binascii.Error, ValidationError):
         return False, None

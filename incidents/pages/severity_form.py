@@ -81,7 +81,8 @@ class SeverityForm(forms.Form):
 
     def result(self) -> rules.Assessment:
         """What the matrix says to the answers as they are."""
-        return rules.assess(self.profile, **self.answers())
+        given = self.answers()
+        return rules.assess(self.profile, given["impact"], given["urgency"], given["facts"])
 
     def chosen(self) -> int | None:
         """The severity of the clicked cell, None when the computed one stands."""
