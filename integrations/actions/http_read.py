@@ -16,7 +16,7 @@ class HttpRead(Action):
         Param("connection", required=False, help="Gateway connection. Default: the AI system's."),
         Param("expect", "map", required=False, help="{dotted.path: value} that must be there."),
     )
-    outputs = ("state",)
+    outputs = ("resource",)
     timeout = 30.0
 
     def run(self, ctx: StepContext) -> Done:
@@ -26,8 +26,8 @@ class HttpRead(Action):
         if wrong:
             raise ActionError(
                 f"{url} holds {json.dumps(wrong)}, expected {json.dumps(ctx.params['expect'])}.",
-                outputs={"state": state},
+                outputs={"resource": state},
             )
         content = json.dumps(state, indent=1).encode()
         exhibit = Exhibit("gateway.json", content, source=url, note="State of the gateway")
-        return Done({"state": state}, [exhibit], summary=f"Read {url}: {json.dumps(state)[:200]}")
+        return Done({"resource": state}, [exhibit], summary=f"Read {url}: {json.dumps(state)[:200]}")

@@ -30,9 +30,7 @@ def install(by: Any = None) -> list[str]:
     for slug, text in texts():
         if _belongs_to_people(slug):
             continue
-        _, changed = apply_text(
-            text, by=by, slug=slug, publish=True, note=SHIPPED, filename=f"{slug}.yaml"
-        )
+        _, changed = apply_text(text, by=by, slug=slug, publish=True, note=SHIPPED, filename=f"{slug}.yaml")
         if changed:
             published.append(slug)
     return published
@@ -42,4 +40,6 @@ def _belongs_to_people(slug: str) -> bool:
     playbook = Playbook.objects.filter(slug=slug).first()
     if playbook is None:
         return False
-    return playbook.versions.exclude(note=SHIPPED).exists() or not playbook.active or playbook.published is None
+    return (
+        playbook.versions.exclude(note=SHIPPED).exists() or not playbook.active or playbook.published is None
+    )

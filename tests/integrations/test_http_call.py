@@ -170,7 +170,7 @@ def test_a_later_try_restores_to_the_state_before_the_first(edge: ModelGateway) 
 def test_reading_keeps_what_it_saw_and_may_insist(edge: ModelGateway) -> None:
     ctx = step(edge, {"url": "systems/shop/traffic", "expect": {"mode": "normal"}})
     result = HttpRead().run(ctx)
-    assert result.outputs["state"]["version"] == "v3"
+    assert result.outputs["resource"]["version"] == "v3"
     assert json.loads(result.exhibits[0].content)["mode"] == "normal"
     with pytest.raises(ActionError, match=r'\{"mode": "normal"\}, expected \{"mode": "hold"\}'):
         HttpRead().run(step(edge, {"expect": {"mode": "hold"}}))

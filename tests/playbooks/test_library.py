@@ -168,7 +168,6 @@ def opened(scene: Scene, incident_class: str, severity: int = 2) -> Incident:
     )
 
 
-
 def reached(run: Run) -> set[str]:
     return {key for key, state in steps(run).items() if state != "skipped"}
 
@@ -202,7 +201,12 @@ def assert_verified(incident: Incident, run: Run, *names: str) -> None:
 
 
 def shop(scene: Scene, *, clicks: float = 0.13, **data: Any) -> Incident:
-    scene.system.data = {"prediction_column": "score", "kpi_column": "clicked", "key_columns": ["session"], **data}
+    scene.system.data = {
+        "prediction_column": "score",
+        "kpi_column": "clicked",
+        "key_columns": ["session"],
+        **data,
+    }
     scene.data("reference", scene_data.shop(seed=1))
     scene.data("current", scene_data.shop(seed=2, autumn=True, clicks=clicks))
     scene.served("v2", (90, 30))
@@ -226,7 +230,11 @@ def test_harmful_drift_is_contained_and_verified_on_fresh_data(scene: Scene) -> 
     assert step(run, "DR-03").verdict == "confirmed"
     assert step(run, "DR-07").verdict == "confirmed"
     assert "DR-09" not in steps(run), "a measured loss needs no form"
-    assert scene.edge.traffic("watched") == {"version": "rules-1", "weights": {"rules-1": 100}, "mode": "fallback"}
+    assert scene.edge.traffic("watched") == {
+        "version": "rules-1",
+        "weights": {"rules-1": 100},
+        "mode": "fallback",
+    }
     assert_evidence_came_before_containment(incident, run)
     assert_verified(incident, run, "KPI against baseline", "Prediction PSI")
     assert incident.evidence.filter(media_type="image/svg+xml").exists()
@@ -261,7 +269,10 @@ def test_a_gateway_that_lies_never_contains(scene: Scene) -> None:
 @in_rooms
 def test_a_rejected_containment_leads_to_people_and_changes_nothing(scene: Scene) -> None:
     incident = shop(scene)
-    answers = {"DR-10": ["-bob"], "DR-10H": {"outcome": "contained_by_hand", "what": "Segment excluded, CHG-12."}}
+    answers = {
+        "DR-10": ["-bob"],
+        "DR-10H": {"outcome": "contained_by_hand", "what": "Segment excluded, CHG-12."},
+    }
     run = scene.play(
         "pb-drift", incident, {**answers, "DR-10C": ["bob"], **NO_RETRAINING},
         before={"DR-13": lambda: scene.data("current", scene_data.shop(seed=3))},
@@ -325,7 +336,10 @@ def test_amounts_in_minor_units_are_quarantined_and_two_good_batches_verify(scen
             "DQ-08": {"producer": "Payments platform, Zoe", "repair": "rolled_back"},
             "DQ-09": {"replayed": 186_000, "changed": 4_100},
             "DQ-10": ["bob"],
-            "DQ-11": {"rule": "Median of amount within 10 % of last week, before publishing.", "release": True},
+            "DQ-11": {
+                "rule": "Median of amount within 10 % of last week, before publishing.",
+                "release": True,
+            },
             "DQ-13": ["dst"],
             "DQ-13B": ["ann"],
         },
@@ -488,7 +502,9 @@ def test_poisoned_labels_freeze_restrict_roll_back_and_return_clean(scene: Scene
     assert scene.edge.pipeline("watched")["blocked_sources"] == ["gw-vendor-3"]
     assert "suspects.csv" in set(incident.evidence.values_list("name", flat=True))
     assert_evidence_came_before_containment(incident, run)
-    assert_verified(incident, run, "Poisoning confirmed in fresh rows", "Serving version", "High-harm cases reviewed")
+    assert_verified(
+        incident, run, "Poisoning confirmed in fresh rows", "Serving version", "High-harm cases reviewed"
+    )
     incident.refresh_from_db()
     assert incident.restricted
     assert incident.evidence_hold
@@ -502,7 +518,10 @@ def test_clean_labels_refute_the_suspicion_and_the_pipeline_is_unfrozen(scene: S
     run = scene.play(
         "pb-poison",
         incident,
-        {"PO-05H": {"decision": "refuted", "reason": "Figures, logs and signatures agree."}, "PO-05U": ["sec"]},
+        {
+            "PO-05H": {"decision": "refuted", "reason": "Figures, logs and signatures agree."},
+            "PO-05U": ["sec"],
+        },
     )
     assert run.state == "succeeded", run.reason
     assert step(run, "PO-05").verdict != "confirmed"
