@@ -62,8 +62,8 @@ def handler(error: Exception, context: dict[str, Any]) -> Response | None:
             answer = problem(403, "Not allowed", str(error) or "You may not do this.")
         case exceptions.APIException():
             answer = problem(error.status_code, HTTPStatus(error.status_code).phrase, _said(error))
-            if isinstance(error, exceptions.Throttled) and error.wait is not None:
-                answer["Retry-After"] = str(int(error.wait) + 1)
+            if isinstance(error, exceptions.Throttled):
+                answer["Retry-After"] = str(int(error.wait or 59) + 1)
             if error.status_code == 401 and getattr(error, "auth_header", None):
                 answer["WWW-Authenticate"] = error.auth_header
         case _:

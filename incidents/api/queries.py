@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -11,6 +12,7 @@ from rest_framework import serializers
 
 #: what pagination reads
 PAGING = ("cursor", "limit")
+_KEY = re.compile("INC-([0-9]{1,18})")
 
 
 class Query(serializers.Serializer):
@@ -60,18 +62,18 @@ class Number(serializers.IntegerField):
         super().__init__(min_value=1, max_value=2**63 - 1, required=False, **kwargs)
 
 
-class IncidentKey(serializers.RegexField):
+@extend_schema_field({"type": "string", "pattern": "^INC-[0-9]{1,18}$", "example": "INC-7"})
+class IncidentKey(serializers.CharField):
     """`INC-7` → 7."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            r"^INC-[0-9]{1,18}\Z",
-            **({"required": False, "help_text": "Like INC-7."} | kwargs),
-            error_messages={"invalid": "Write an incident like INC-7."},
-        )
+        super().__init__(**({"required": False, "help_text": "Like INC-7."} | kwargs))
 
     def to_internal_value(self, data: Any) -> Any:
-        return int(super().to_internal_value(data).removeprefix("INC-"))
+        found = _KEY.fullmatch(super().to_internal_value(data))
+        if found is None:
+            raise serializers.ValidationError("Write an incident like INC-7.")
+        return int(found[1])
 
 
 class Word(serializers.CharField):
