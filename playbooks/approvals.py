@@ -62,7 +62,7 @@ def answer(approval: Approval, by: Any, data: Mapping[str, Any]) -> Approval:
             asked.votes = [_said(by, role, True, "")]
             _close(asked, by, "answered", "")
             _tell(asked, "approval.answered", f"{by} answered {asked.step}.", by, role=role)
-    except NotAllowed as refusal:
+    except (NotAllowed, _NotYou) as refusal:
         _refused(approval, by, refusal)
         raise
     approval.refresh_from_db()

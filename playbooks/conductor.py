@@ -25,6 +25,7 @@ class Progress:
     facts: Mapping[str, Any] = field(default_factory=dict)  #: incident, system, inputs, run
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     visits: int = 0
+    once: bool = False  #: a walk-through: it ends where it would go round
     effects: Sequence[str] = ()  #: ids of steps whose effects are in place and may be undone, oldest first
 
     def scope(self, definition: Definition) -> dict[str, Any]:
@@ -178,6 +179,8 @@ def _arrive(
                 f"The run went through {MOST_VISITS} steps and was stopped. Look for a circle in the playbook.",
                 target, passed,
             )  # fmt: skip
+        if progress.once and progress.steps.get(target, {}).get("state") == "done":
+            return Finish(passed)
         step = definition.step(target)
         if not step.when:
             return RunStep(step.id, passed)

@@ -303,6 +303,7 @@ def test_a_form_is_answered_by_its_roles(world: World) -> None:
     run = advance(started(FORM))
     with pytest.raises(Refused, match="asks for MLE"):
         approvals.answer(asked(run), scenes.person("carl", "IC"), {"cause": "world", "people": 1})
+    assert kinds(run.incident)[-1] == "approval.refused"
 
 
 def test_a_form_that_nobody_fills_fails_its_step(world: World) -> None:

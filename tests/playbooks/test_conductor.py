@@ -174,7 +174,7 @@ def test_every_run_ends_whatever_the_playbook_says_and_happens(
     outcome: Outcome | None = None
     now = NOON
     for _ in range(MOST_VISITS * 3 + 200):
-        decision, _ = decide(definition, Progress(at, facts, seen, visits, ()), outcome, now)
+        decision, _ = decide(definition, Progress(at, facts, seen, visits), outcome, now)
         match decision:
             case Finish() | Fail() | Compensate():
                 assert visits <= MOST_VISITS
@@ -229,6 +229,6 @@ def test_in_a_straight_playbook_no_step_runs_again_after_it_is_done(length: int,
 
 @given(definitions(), st.booleans())
 def test_the_same_question_has_the_same_answer(definition: Definition, yes: bool) -> None:
-    progress = Progress("S0", {"inputs": {"yes": yes}}, {"S0": {"n": 2, "state": "done"}}, 3, ("S0",))
+    progress = Progress("S0", {"inputs": {"yes": yes}}, {"S0": {"n": 2, "state": "done"}}, 3, effects=("S0",))
     for outcome in (None, Succeeded(), Failed("no", "retryable"), Expired(1)):
         assert decide(definition, progress, outcome, NOON) == decide(definition, progress, outcome, NOON)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from incidents.models import Evidence, Incident
 from playbooks import engine, shelf
@@ -143,6 +145,23 @@ def test_a_step_that_takes_too_long_is_given_up(world: World, monkeypatch: pytes
     stuck.set()
     assert run.state == "failed"
     assert "No answer within 0.05 seconds" in run.reason
+
+
+def test_a_step_costs_four_statements_and_one_commit(
+    world: World,
+) -> None:
+    def statements(length: int) -> int:
+        lines = [
+            f"- {{id: A-{n}, kind: decide, title: Go on, branches: [{{goto: A-{n + 1}}}]}}"
+            for n in range(length)
+        ]
+        run = started("\n".join([*lines, f"- {{id: A-{length}, kind: notify, title: Tell, text: x}}"]))
+        with CaptureQueriesContext(connection) as seen:
+            assert advance(run).state == "succeeded"
+        return sum(not query["sql"].startswith(("SAVEPOINT", "RELEASE")) for query in seen.captured_queries)
+
+    # a decision reads the incident once more, so that it decides on what is true now
+    assert (statements(20) - statements(10)) / 10 == 4 + 1
 
 
 # --- dying workers -------------------------------------------------------------------------------
@@ -486,6 +505,18 @@ def test_a_dry_run_changes_nothing_and_lists_what_it_would_do(world: World) -> N
     assert 'would run switch with {"model": "champion", "share": 0}' in run.reason
     run.incident.refresh_from_db()
     assert run.incident.contained_at is None
+
+
+def test_a_dry_run_goes_round_once(world: World) -> None:
+    run = started(
+        """
+            - {id: M, kind: auto, title: Measure, action: measure}
+            - {id: W, kind: wait, title: Watch, for: 1h, next: M}
+        """,
+        dry_run=True,
+    )
+    run = advance(run)
+    assert (run.state, world.looks) == ("succeeded", 1)
 
 
 def test_a_worker_that_is_told_to_stop_gives_the_lease_back_between_steps(
