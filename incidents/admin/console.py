@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from incidents.access import can, visible
-from incidents.models import Event, Incident
+from incidents.models import Event, Incident, User
 
 
 class Json(forms.JSONField):
@@ -59,7 +59,7 @@ class Inline(Rights, admin.TabularInline):
     """Rows that belong to the one above."""
 
     extra = 0
-    show_change_link = False
+    formfield_overrides = {models.URLField: {"assume_scheme": "https"}}
 
 
 class Console(Rights, admin.ModelAdmin):
@@ -124,7 +124,7 @@ def _tell(request: HttpRequest, what: str, obj: Any, message: Any) -> None:
     name = obj._meta.verbose_name
     Event.objects.create(
         kind=f"config.{what}",
-        by=request.user,
+        by=cast(User, request.user),
         text=f"{request.user} {what} the {name} “{obj}” in the console."
         + (f" Fields: {', '.join(map(str, fields))}." if fields else ""),
         data={"model": obj._meta.label_lower, "id": obj.pk, "fields": [str(name) for name in fields]},

@@ -52,10 +52,11 @@ class GroupingRules(Console):
         return False
 
     def save_model(self, request: HttpRequest, obj: GroupingRule, form: Any, change: bool) -> None:
-        if change and set(form.changed_data) <= {"active"}:
-            obj.save(update_fields=["active"])
-            return
         if change:
+            before = GroupingRule.objects.get(pk=obj.pk)
+            if all(getattr(before, name) == getattr(obj, name) for name in self.fields if name != "active"):
+                obj.save(update_fields=["active"])
+                return
             GroupingRule.objects.filter(name=obj.name).update(active=False)
             obj.pk, obj._state.adding = None, True
         obj.version = (_newest(obj.name) or 0) + 1

@@ -41,7 +41,7 @@ class SeverityProfiles(Console):
         return {"data": (base or SeverityProfile.current()).data}
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "data":
             field.widget = forms.Textarea(attrs={"rows": 40, "cols": 110, "spellcheck": "false"})
             field.help_text = "Dimensions, questions, bands, matrix, floors and caps. Saving makes it the active version."

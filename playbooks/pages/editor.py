@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -11,7 +13,7 @@ from django.views.decorators.http import require_POST
 from incidents.access import can, require
 from incidents.pages.door import me, signed_in
 from playbooks import publishing, shelf
-from playbooks.definition import DefinitionError, check
+from playbooks.definition import DefinitionError, Problem, check
 from playbooks.models import Playbook
 
 STARTER = """playbook: my-playbook
@@ -41,7 +43,7 @@ def new(request: HttpRequest) -> HttpResponse:
         try:
             version, _ = publishing.apply_text(text, by=user, note=note)
         except DefinitionError as error:
-            return _page(request, None, text, note, list(error.problems), status=422)
+            return _page(request, None, text, note, error.problems, status=422)
         messages.success(request, "Kept as a draft.")
         return redirect("playbooks:version", version.playbook.slug, version.number)
     return _page(request, None, STARTER, "", [])
@@ -87,7 +89,7 @@ def _text(request: HttpRequest) -> str:
 
 
 def _page(
-    request: HttpRequest, playbook: Playbook | None, text: str, note: str, problems: list[object],
+    request: HttpRequest, playbook: Playbook | None, text: str, note: str, problems: Sequence[Problem],
     *, refused: str = "", seen: str = "", status: int = 200,
 ) -> HttpResponse:  # fmt: skip
     context = {

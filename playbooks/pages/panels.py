@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
@@ -21,7 +23,7 @@ def incident_panel(request: HttpRequest, incident: Incident) -> str:
     """Runs with where they stand, pending questions, and playbooks that can be started."""
     user = me(request)
     rows = Run.objects.filter(incident=incident).select_related("playbook").prefetch_related("steps")
-    runs = []
+    runs: list[dict[str, Any]] = []
     for run in rows[:RUNS]:
         steps = list(run.steps.all())
         runs.append({
