@@ -1,0 +1,98 @@
+"""The demo's time: everything is really done now, and made older afterwards.
+
+Stories take days, loading them takes seconds. Each chapter runs at the real present, through the same functions as in
+production; then `Clock.go_to` moves all time stamps of the installation back by the time that passes until the next
+chapter. Intervals, due times and timers stay what they would have been. Only a database without real incidents may
+be treated like this; the command makes sure of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.apps import apps
+from django.db import models, transaction
+from django.db.models import F
+from django.utils import timezone
+
+ROOMS = ("incidents", "playbooks", "integrations")
+#: Texts and JSON in which moments are written that the code or a reader compares with the columns.
+WRITTEN = (
+    ("incidents.Incident", "comms_plan"),
+    ("incidents.Incident", "verification"),
+    ("incidents.PostMortem", "sections"),
+    ("playbooks.Step", "memory"),
+    ("playbooks.Approval", "votes"),
+    ("integrations.InboxMessage", "body"),
+    ("integrations.Delivery", "announcement"),
+    ("integrations.Delivery", "transcript"),
+)
+_MOMENT = re.compile(
+    r"\b(20\d\d-\d\d-\d\d)([T ])(\d\d:\d\d)(:\d\d)?(\.\d{1,6})?(Z|\+00:00| UTC)"
+)
+
+
+class Clock:
+    """How far the demo's present lies before the real one. Starts `days` ago and only goes forward."""
+
+    def __init__(self, days: float) -> None:
+        self._behind = timedelta(days=days)
+
+    def at(self, *, days: float = 0, hours: float = 0, minutes: float = 0) -> datetime:
+        """The moment that will lie that long ago when the demo is loaded, as it is written now."""
+        return timezone.now() + self._behind - timedelta(days=days, hours=hours, minutes=minutes)
+
+    def go_to(self, *, days: float = 0, hours: float = 0, minutes: float = 0) -> None:
+        """Let time pass until that long before the end. Raises ValueError for a moment that is over."""
+        target = timedelta(days=days, hours=hours, minutes=minutes)
+        if target > self._behind:
+            raise ValueError(f"The demo's clock is {self._behind} before the end already, not {target}.")
+        self.pass_time(self._behind - target)
+
+    def pass_time(self, span: timedelta) -> None:
+        """Let `span` pass, at most until the end."""
+        span = min(span, self._behind)
+        if span > timedelta(0):
+            age(span)
+            self._behind -= span
+
+    @property
+    def left(self) -> timedelta:
+        return self._behind
+
+
+def age(span: timedelta) -> None:
+    """Make the whole installation older by `span`: every time stamp column, and the moments in WRITTEN."""
+    with transaction.atomic():
+        for room in ROOMS:
+            for model in apps.get_app_config(room).get_models(include_auto_created=True):
+                stamps = [f.name for f in model._meta.concrete_fields if type(f) is models.DateTimeField]
+                if stamps:
+                    model._base_manager.update(**{name: F(name) - span for name in stamps})
+        for label, name in WRITTEN:
+            _age_written(apps.get_model(label), name, span)
+
+
+def aged(text: str, span: timedelta) -> str:
+    """The text with each UTC moment in it earlier by `span`, in the form in which it was written."""
+
+    def earlier(found: re.Match[str]) -> str:
+        day, sign, minute, second, fraction, zone = found.groups()
+        moment = datetime.fromisoformat(f"{day}T{minute}{second or ''}{fraction or ''}") - span
+        form = f"%Y-%m-%d{sign}%H:%M" + ("" if second is None else ":%S")
+        return moment.strftime(form) + (f".{moment.microsecond:06}" if fraction else "") + zone
+
+    return _MOMENT.sub(earlier, text)
+
+
+def _age_written(model: type[models.Model], name: str, span: timedelta) -> None:
+    is_json = isinstance(model._meta.get_field(name), models.JSONField)
+    rows: list[tuple[Any, Any]] = list(model._base_manager.values_list("pk", name))
+    for pk, value in rows:
+        before = json.dumps(value) if is_json else value
+        after = aged(before, span)
+        if after != before:
+            model._base_manager.filter(pk=pk).update(**{name: json.loads(after) if is_json else after})

@@ -1,0 +1,67 @@
+"""Loads the demo: the world, its past and its stories in their order, then the marker that opens the recorders."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from config.demo import aside, connections, data, gateway, past, story, world
+from config.demo.clock import Clock
+from config.demo.stage import Stage
+from incidents import wake
+from incidents.models import SeverityProfile, User
+from playbooks import library
+
+
+def load(folder: Path, password: str) -> list[User]:
+    """Fill the installation in `folder`; everybody signs in with `password`. Returns the people.
+
+    Workers of this process are not woken meanwhile: stories do their work themselves, in their own time.
+    """
+    former = wake.register(None)
+    allowed = settings.HOLDFAST_EGRESS_ALLOW
+    token = secrets.token_urlsafe(24)
+    gateway.allow_here()
+    try:
+        with gateway.serving(gateway.Recorders(folder, token)) as here:
+            people = _tell(folder, password, here, token)
+        base = settings.HOLDFAST_BASE_URL
+        connections.move_to(base, here)
+        gateway.mark(folder, {"token": token, "base": base, "loaded_at": timezone.now().isoformat()})
+    finally:
+        settings.HOLDFAST_EGRESS_ALLOW = allowed
+        wake.register(former)
+    return list(people.values())
+
+
+def follow(folder: Path, base: str) -> None:
+    """The demo's server listens at `base` from now on: its connections to itself follow."""
+    known = gateway.marker(folder)
+    if known is not None and known["base"] != base:
+        connections.move_to(base, known["base"])
+        gateway.mark(folder, {**known, "base": base})
+
+
+def _tell(folder: Path, password: str, here: str, token: str) -> dict[str, User]:
+    clock = Clock(past.FIRST + 1)
+    datasets = folder / "datasets"
+    data.write_all(datasets, timezone.now())
+    SeverityProfile.current()
+    people = world.make_people(password)
+    systems = world.make_systems(clock, people)
+    gateway.set_up(folder, world.traffic())
+    library.install()
+    doors = connections.open_all(here, token, by=people["ann"])
+    stage = Stage(clock, people, systems, doors, datasets)
+    past.live_through(clock, people, systems)
+    story.poisoning(stage)
+    story.drift(stage)
+    aside.noise(stage)
+    story.bias(stage)
+    aside.trouble(stage)
+    story.units(stage)
+    clock.go_to()
+    return people
