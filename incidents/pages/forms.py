@@ -152,6 +152,10 @@ class FactsForm(forms.ModelForm):
         super().__init__(*args, **kwargs)
         systems = visible_systems(user) | AISystem.objects.filter(pk=self.instance.system_id)
         self.fields["system"].queryset = systems.distinct()  # type: ignore[attr-defined]
+        self.fields["system"].empty_label = "Not linked"  # type: ignore[attr-defined]
+        for name in ("incident_class", "onset_confidence"):
+            choices = self.fields[name].choices  # type: ignore[attr-defined]
+            self.fields[name].choices = [("", "Not said"), *(c for c in choices if c[0])]  # type: ignore[attr-defined]
 
     def _post_clean(self) -> None:
         # the verb `fill` changes the incident and writes the fact; the form only reads

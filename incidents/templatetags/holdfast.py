@@ -132,7 +132,7 @@ def due(moment: datetime, met_at: datetime | None = None) -> SafeString:
         )
     if moment < timezone.now():
         return format_html('<span class="late">{} late, due {}</span>', icon("alert"), when(moment))
-    return when(moment)
+    return format_html("due {}", when(moment))
 
 
 @register.filter
