@@ -119,10 +119,11 @@ class ApprovalViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     @action(detail=True, methods=["post"])
     def decision(self, request: Request, pk: str) -> Response:
         """One no rejects; enough yeses approve, and the run goes on."""
+        asked = self.get_object()
         data = read(DecisionSerializer, request)
         return self._shown(
             approvals.decide(
-                self.get_object(), request.user, data["yes"], data["reason"],
+                asked, request.user, data["yes"], data["reason"],
                 break_glass=data["break_glass"], seen=data["input_hash"],
             )
         )  # fmt: skip
@@ -131,9 +132,10 @@ class ApprovalViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     @action(detail=True, methods=["post"])
     def answer(self, request: Request, pk: str) -> Response:
         """Every field is checked; the run goes on with the values."""
+        asked = self.get_object()
         data = read(AnswerSerializer, request)
         try:
-            return self._shown(approvals.answer(self.get_object(), request.user, data["answer"]))
+            return self._shown(approvals.answer(asked, request.user, data["answer"]))
         except InvalidForm as error:
             raise ValidationError({"answer": error.errors}) from error
 

@@ -1,0 +1,273 @@
+"""Every operation of the API × who calls × what is answered; random bodies never break one.
+
+An operation that is not in the table fails the test, so that nobody adds one without deciding on rights.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from config import api
+from incidents import postmortem
+from incidents.models import ActionItem, Alert, Clock, Incident
+from integrations.models import Connection, Delivery, InboxMessage
+from playbooks.models import Approval, Playbook, PlaybookVersion, Run, Step
+from tests.incidents.api import Caller
+from tests.scenes import person, triaged
+
+pytestmark = pytest.mark.django_db
+
+#: who calls: nobody, a reporter, an engineer, the commander, an auditor, an administrator, a read-only token of the commander
+CALLERS = ("nobody", "REP", "SRE", "IC", "AUD", "ADM", "reader")
+OPEN = "401 200 200 200 200 200 200"
+SEEN = "401 404 200 200 200 404 200"  # what belongs to an incident: absent for those who do not see it
+CONFIG = "401 403 200 200 200 200 200"
+
+#: operation → status for each caller. Changes are sent with an empty body: who may call gets 422 (or 409).
+TABLE = {
+    "GET /systems/": OPEN,
+    "POST /systems/": "401 422 422 422 422 422 403",
+    "GET /systems/{slug}/": "401 404 200 200 200 200 200",
+    "PATCH /systems/{slug}/": "401 404 403 200 403 200 403",
+    "GET /systems/{slug}/versions/": "401 404 200 200 200 200 200",
+    "POST /systems/{slug}/versions/": "401 404 403 422 403 422 403",
+    "GET /alerts/": OPEN,
+    "GET /alerts/{id}/": SEEN,
+    "GET /alerts/{id}/why/": SEEN,
+    "GET /incidents/": OPEN,
+    "POST /incidents/": "401 422 422 422 422 422 403",
+    "GET /incidents/{id}/": SEEN,
+    "POST /incidents/{id}/acknowledgement/": "401 404 200 200 403 404 403",
+    "PUT /incidents/{id}/owner/": "401 404 422 422 422 404 403",
+    "POST /incidents/{id}/transitions/": "401 404 422 422 422 404 403",
+    "POST /incidents/{id}/assessments/": "401 404 422 422 422 404 403",
+    "POST /incidents/{id}/attestations/": "401 404 422 422 422 404 403",
+    "GET /incidents/{id}/timeline/": SEEN,
+    "POST /incidents/{id}/timeline/": "401 404 422 422 422 404 403",
+    "GET /incidents/{id}/evidence/": SEEN,
+    "GET /incidents/{id}/postmortem/": SEEN,
+    "GET /postmortems/": OPEN,
+    "POST /postmortems/": "401 422 422 422 422 422 403",
+    "GET /postmortems/{id}/": SEEN,
+    "PATCH /postmortems/{id}/": "401 404 422 422 422 404 403",
+    "POST /postmortems/{id}/factors/": "401 404 422 422 422 404 403",
+    "POST /postmortems/{id}/actions/": "401 404 422 422 422 404 403",
+    "POST /postmortems/{id}/actions/{item}/closing/": "401 404 422 422 422 404 403",
+    "POST /postmortems/{id}/reviews/": "401 404 422 422 422 404 403",
+    "GET /clocks/": OPEN,
+    "GET /clocks/{id}/": SEEN,
+    "POST /clocks/{id}/settlement/": "401 404 403 403 403 404 403",
+    "GET /insights/": OPEN,
+    "GET /playbooks/": CONFIG,
+    "POST /playbooks/": "401 422 422 422 422 422 403",
+    "POST /playbooks/validation/": "401 403 422 422 422 422 422",
+    "GET /playbooks/{slug}/": CONFIG,
+    "GET /playbooks/{slug}/versions/": CONFIG,
+    "GET /playbooks/{slug}/versions/{number}/": CONFIG,
+    "PUT /playbooks/{slug}/draft/": "401 422 422 422 422 422 403",
+    "DELETE /playbooks/{slug}/draft/": "401 403 404 404 404 404 403",
+    "POST /playbooks/{slug}/publications/": "401 422 422 422 422 422 403",
+    "GET /runs/": OPEN,
+    "POST /runs/": "401 422 422 422 422 422 403",
+    "GET /runs/{id}/": SEEN,
+    "POST /runs/{id}/pause/": "401 404 409 409 403 404 403",
+    "POST /runs/{id}/resume/": "401 404 200 200 403 404 403",
+    "POST /runs/{id}/cancel/": "401 404 422 422 422 404 403",
+    "POST /runs/{id}/steps/{step}/skip/": "401 404 422 422 422 404 403",
+    "POST /runs/{id}/steps/{step}/retry/": "401 404 409 409 403 404 403",
+    "GET /approvals/": OPEN,
+    "GET /approvals/{id}/": SEEN,
+    "POST /approvals/{id}/decision/": "401 404 422 422 422 404 403",
+    "POST /approvals/{id}/answer/": "401 404 422 422 422 404 403",
+    "GET /connections/": CONFIG,
+    "POST /connections/": "401 403 403 403 403 422 403",
+    "GET /connections/{id}/": CONFIG,
+    "PATCH /connections/{id}/": "401 403 403 403 403 200 403",
+    "POST /connections/{id}/rotation/": "401 403 403 403 403 200 403",
+    "GET /connections/providers/": CONFIG,
+    "GET /deliveries/": CONFIG,
+    "GET /deliveries/{id}/": "401 403 200 200 200 404 200",
+    "POST /deliveries/{id}/redelivery/": "401 403 403 403 403 404 403",
+    "GET /inbox/": CONFIG,
+    "GET /inbox/{id}/": CONFIG,
+    "POST /inbox/{id}/replay/": "401 403 403 403 403 409 403",
+}
+
+
+class World:
+    """One of everything, on one incident; `path` fills an address in."""
+
+    def __init__(self, restricted: bool = False) -> None:
+        self.ann = person("ann", "IC")
+        now = timezone.now()
+        self.incident: Incident = triaged(self.ann, restricted=restricted)
+        self.alert = Alert.objects.create(
+            origin="connection:1", source="alertmanager", fingerprint="f", status="firing", title="PSI", level="critical",
+            first_seen=now, last_seen=now, incident=self.incident,
+        )  # fmt: skip
+        self.pm = postmortem.draft(self.incident, by=self.ann)
+        self.item = ActionItem.objects.create(
+            incident=self.incident,
+            title="T",
+            kind="prevent",
+            owner=self.ann,
+            due_at=now.date(),
+            done_when="x",
+        )
+        self.clock = Clock.objects.create(
+            incident=self.incident, regime="GDPR", anchor_at=now, due_at=now + timedelta(hours=72)
+        )
+        self.playbook = Playbook.objects.create(slug="pb-look", title="Look")
+        version = PlaybookVersion.objects.create(playbook=self.playbook, number=1, source="", sha256="")
+        self.run = Run.objects.create(
+            version=version,
+            playbook=self.playbook,
+            incident=self.incident,
+            state="paused",
+            cursor={"next": "B"},
+        )
+        self.step = Step.objects.create(
+            run=self.run, key="A", position=1, kind="human", title="Look", idempotency_key="k"
+        )
+        self.approval = Approval.objects.create(
+            step=self.step, run=self.run, incident=self.incident, kind="form", prompt="?"
+        )
+        self.connection = Connection.objects.create(provider="alertmanager", name="AM")
+        self.delivery = Delivery.objects.create(
+            connection=self.connection,
+            incident=self.incident,
+            kind="opened",
+            idempotency_key="k",
+            announcement={},
+        )
+        self.message = InboxMessage.objects.create(connection=self.connection, body="{}")
+        PlaybookVersion.objects.filter(pk=version.pk).update(status="archived")
+
+    def path(self, operation: str) -> str:
+        noun = operation.strip("/").split("/")[0]
+        ids: dict[str, Any] = {
+            "incidents": self.incident.key, "alerts": self.alert.pk, "postmortems": self.pm.pk, "clocks": self.clock.pk,
+            "runs": self.run.pk, "approvals": self.approval.pk, "connections": self.connection.pk,
+            "deliveries": self.delivery.pk, "inbox": self.message.pk,
+        }  # fmt: skip
+        slug = self.playbook.slug if noun == "playbooks" else "triaged-system"
+        filled = operation.replace("{id}", str(ids.get(noun))).replace("{slug}", slug)
+        return (
+            filled.replace("{item}", str(self.item.pk))
+            .replace("{step}", str(self.step.pk))
+            .replace("{number}", "1")
+            .lstrip("/")
+        )
+
+    def caller(self, who: str) -> Caller:
+        if who == "nobody":
+            return Caller()
+        if who == "reader":
+            return Caller(self.ann, ("read",))
+        return Caller(self.ann if who == "IC" else person(who.lower(), who))
+
+
+def test_the_table_names_every_operation() -> None:
+    there = {
+        f"{method.upper()} {path.removeprefix('/api/v1')}"
+        for path, item in api.document()["paths"].items()
+        for method in item
+    }
+    assert there == set(TABLE)
+
+
+@pytest.mark.parametrize("who", CALLERS)
+def test_each_operation_answers_each_caller_as_decided(who: str) -> None:
+    world = World()
+    caller = world.caller(who)
+    wrong = {}
+    for operation, line in TABLE.items():
+        method, path = operation.split(" ")
+        expected = int(line.split()[CALLERS.index(who)])
+        body = None if method in ("GET", "DELETE") else {}
+        got = caller(method, world.path(path), body).status_code
+        if got != expected:
+            wrong[operation] = f"{got}, not {expected}"
+    assert wrong == {}
+
+
+def test_what_belongs_to_a_restricted_incident_is_absent_on_every_floor() -> None:
+    world = World(restricted=True)
+    caller = world.caller("SRE")
+    for noun in ("incidents", "alerts", "postmortems", "clocks", "runs", "approvals", "deliveries"):
+        assert caller.get(f"{noun}/").json()["results"] == [], noun
+        assert len(Caller(world.ann).get(f"{noun}/").json()["results"]) == 1, noun
+    for operation, line in TABLE.items():
+        method, path = operation.split(" ")
+        if line == SEEN or path == "/deliveries/{id}/":
+            assert caller(method, world.path(path)).status_code == 404, operation
+    assert caller.post("runs/", {"playbook": "pb-look", "incident": world.incident.key}).status_code == 404
+
+
+NASTY: tuple[Any, ...] = (
+    None, True, 0, -1, 2**31, 2**63, 10**40, 1.5, 1e308, "", "x", "x" * 70_000, "\0", "\ud800", "INC-1", "INC-9" + "9" * 40,
+    "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+14:00", "2026-02-30", [], [[]], {}, {"": {}}, {"a": [None]}, "ann", "closed",
+    "triaged", "{{ x }}", "a: [", "playbook: x\nsteps: 5", "NaN", [1] * 500, "slack", "triaged-system", "pb-look",
+)  # fmt: skip
+
+
+def test_random_bodies_never_break_an_operation() -> None:
+    """Seeded, so that a failure is found again: each field gets nasty values, alone and together."""
+    world = World()
+    world.ann.is_superuser = True
+    world.ann.save()
+    caller = Caller(world.ann)
+    dice = random.Random(7)
+    broken = []
+    for path, item in api.document()["paths"].items():
+        for method, operation in item.items():
+            shape = (
+                operation.get("requestBody", {})
+                .get("content", {})
+                .get("application/json", {})
+                .get("schema", {})
+            )
+            if method == "get":
+                continue
+            sample = api.example(shape) if shape else {}
+            bodies: list[Any] = [None, [], "text", sample]
+            bodies += [{**sample, dice.choice(sorted(sample) or ["a"]): dice.choice(NASTY)} for _ in range(6)]
+            bodies += [{name: dice.choice(NASTY) for name in sample} for _ in range(3)]
+            bodies.append({"".join(dice.choices(string.printable, k=9)): dice.choice(NASTY)})
+            for body in bodies:
+                answer = caller(method.upper(), world.path(path.removeprefix("/api/v1")), body)
+                if answer.status_code >= 500:
+                    broken.append((method, path, body))
+    assert broken == []
+
+
+def test_random_queries_never_break_a_list() -> None:
+    world = World()
+    caller = Caller(world.ann)
+    broken = []
+    for path, item in api.document()["paths"].items():
+        names = [p["name"] for p in item.get("get", {}).get("parameters", ()) if p["in"] == "query"]
+        for name in names:
+            for value in (
+                "x",
+                "-1",
+                "%00",
+                "9" * 30,
+                "a,b",
+                "%ff",
+                "é",
+                "INC-1",
+                "[]",
+                "cD0xMjM%3D",
+                "bz05OTk5OTk5OTk5OTk5",
+            ):
+                address = f"{world.path(path.removeprefix('/api/v1'))}?{name}={value}"
+                if caller.get(address).status_code not in (200, 422):
+                    broken.append(address)
+    assert broken == []
