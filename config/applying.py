@@ -150,7 +150,7 @@ def _connection(document: Document, by: User | None) -> Change:
         require(by, "config.edit")
     kind = provider(values["provider"])
     row = Connection.objects.filter(name=values["name"]).first()
-    old = dict(row.settings) if row else {}
+    old = _settings(row)
     before = _connection_shown(row, old, {}) if row else {}
     url = None
     if row is None or row.provider != values["provider"] or connecting.clean(kind, {**old, **given}) != old:
@@ -164,9 +164,14 @@ def _connection(document: Document, by: User | None) -> Change:
         document,
         f"connection {row.name}",
         before,
-        _connection_shown(row, row.settings, old if before else {}),
+        _connection_shown(row, _settings(row), old),
         url,
     )
+
+
+def _settings(row: Connection | None) -> dict[str, Any]:
+    kept: Any = row.settings if row else {}
+    return dict(kept)
 
 
 def _connection_shown(row: Connection, settings: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:

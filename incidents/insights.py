@@ -54,7 +54,9 @@ def figures(incidents: QuerySet[Incident], *, days: int, now: datetime) -> dict[
     attached = Alert.objects.filter(incident__in=period.values("pk"))
     confirmed = attached.filter(incident__in=real.values("pk")).count()
     suppressed = Alert.objects.filter(
-        disposition="suppressed", first_seen__gte=now - timedelta(days=days)
+        Q(incident=None) | Q(incident__in=incidents.order_by().values("pk")),
+        disposition="suppressed",
+        first_seen__gte=now - timedelta(days=days),
     ).count()
     reports = period.aggregate(n=Sum("report_count"))["n"] or 0
     by_class = real.values("incident_class").annotate(n=Count("pk")).order_by("-n", "incident_class")

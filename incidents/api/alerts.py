@@ -28,12 +28,12 @@ class AlertSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Alert
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "title", "status", "disposition", "level", "family", "source", "fingerprint", "labels", "system", "version",
             "segment", "feature", "dataset", "metric", "value", "threshold", "comparator", "baseline", "window", "sample_size",
             "links", "starts_at", "ends_at", "first_seen", "last_seen", "count", "incident", "grouping_key",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class AlertQuery(Query):
@@ -44,7 +44,7 @@ class AlertQuery(Query):
     system = Word(help_text="Slug of an AI system.")
     incident = IncidentKey()
     fingerprint = Word(help_text="As the source gives it.")
-    source = Word(help_text="Provider, as alerts name it.")
+    source = Word(help_text="Provider, as alerts name it.")  # type: ignore[assignment]
 
 
 @extend_schema_view(retrieve=extend_schema(summary="One alert"))

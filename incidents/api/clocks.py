@@ -23,10 +23,10 @@ class ClockSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Clock
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "incident", "regime", "article", "anchor_at", "due_at", "state", "receipt", "reason", "settled_at",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class SettlementSerializer(serializers.Serializer):

@@ -33,5 +33,16 @@ class EventSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Event
-        fields = ("id", "incident", "kind", "at", "recorded_at", "by", "actor", "text", "data", "corrects")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (
+            "id",
+            "incident",
+            "kind",
+            "at",
+            "recorded_at",
+            "by",
+            "actor",
+            "text",
+            "data",
+            "corrects",
+        )
+        read_only_fields: tuple[str, ...] = fields

@@ -23,7 +23,7 @@ class DueSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ResponseDue
-        fields = ("kind", "due_at", "met_at", "late")
+        fields: tuple[str, ...] = ("kind", "due_at", "met_at", "late")
 
 
 class MoveSerializer(serializers.Serializer):
@@ -44,13 +44,13 @@ class IncidentSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Incident
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "title", "summary", "state", "severity", "computed_severity", "incident_class", "subtype", "system", "owner",
             "restricted", "detection_source", "alert_count", "firing_count", "report_count", "onset_at", "detected_at",
             "opened_at", "acked_at", "triaged_at", "contained_at", "recovered_at", "mitigated_at", "remediated_at",
             "closed_at", "updated_at",
         )  # fmt: skip
-        read_only_fields = (
+        read_only_fields: tuple[str, ...] = (
             "state", "severity", "computed_severity", "detection_source", "alert_count", "firing_count", "report_count",
             "opened_at", "acked_at", "triaged_at", "contained_at", "recovered_at", "mitigated_at", "remediated_at",
             "closed_at", "updated_at", "detected_at",
@@ -64,7 +64,7 @@ class IncidentDetailSerializer(IncidentSerializer):
     moves = serializers.SerializerMethodField()
 
     class Meta(IncidentSerializer.Meta):
-        fields = (
+        fields: tuple[str, ...] = (
             *IncidentSerializer.Meta.fields, "realisation", "intent", "serving", "serious_incident", "personal_data",
             "comms_plan", "verification", "harm_stopped", "affected_people", "exposed_population", "estimated_loss",
             "reopened_count", "grouping_key", "due", "moves",
@@ -155,5 +155,15 @@ class AttestationSerializer(serializers.Serializer):
 class EvidenceSerializer(serializers.ModelSerializer):
     class Meta:
         model = Evidence
-        fields = ("id", "name", "media_type", "size", "sha256", "source", "note", "at", "run_ref")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (
+            "id",
+            "name",
+            "media_type",
+            "size",
+            "sha256",
+            "source",
+            "note",
+            "at",
+            "run_ref",
+        )
+        read_only_fields: tuple[str, ...] = fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from rest_framework.exceptions import NotFound
@@ -38,19 +38,19 @@ class CursorPages(CursorPagination):
 
 
 class NewestFirst(CursorPages):
-    ordering: ClassVar[tuple[str, ...]] = ("-detected_at", "-id")
+    ordering = ("-detected_at", "-id")
 
 
 class LastSeenFirst(CursorPages):
-    ordering: ClassVar[tuple[str, ...]] = ("-last_seen", "-id")
+    ordering = ("-last_seen", "-id")
 
 
 class OldestFirst(CursorPages):
-    ordering: ClassVar[tuple[str, ...]] = ("at", "id")
+    ordering = ("at", "id")
 
 
 class DueFirst(CursorPages):
-    ordering: ClassVar[tuple[str, ...]] = ("due_at", "id")
+    ordering = ("due_at", "id")
 
 
 class BySlug(CursorPages):

@@ -26,10 +26,10 @@ class ActionItemSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ActionItem
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "title", "kind", "owner", "due_at", "priority", "done_when", "status", "closing_evidence",
         )  # fmt: skip
-        read_only_fields = ("status", "closing_evidence")
+        read_only_fields: tuple[str, ...] = ("status", "closing_evidence")
 
 
 class FactorSerializer(serializers.ModelSerializer):
@@ -37,7 +37,7 @@ class FactorSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ContributingFactor
-        fields = ("id", "code", "statement", "contribution", "evidence")
+        fields: tuple[str, ...] = ("id", "code", "statement", "contribution", "evidence")
 
 
 class ReviewSerializer(serializers.ModelSerializer):
@@ -48,8 +48,8 @@ class ReviewSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Review
-        fields = ("role", "by", "approved", "comment", "at")
-        read_only_fields = ("at",)
+        fields: tuple[str, ...] = ("role", "by", "approved", "comment", "at")
+        read_only_fields: tuple[str, ...] = ("at",)
 
 
 class PostMortemSerializer(serializers.ModelSerializer):
@@ -64,11 +64,11 @@ class PostMortemSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = PostMortem
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "incident", "title", "status", "sections", "revision", "no_actions_because", "factors", "action_items",
             "reviews", "created_at", "updated_at",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class WritingSerializer(serializers.Serializer):
@@ -170,9 +170,8 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
     def closing(self, request: Request, pk: str, item: str) -> Response:
         """Closing needs evidence."""
         found = get_object_or_404(self.get_object().incident.action_items, pk=int(item))
-        postmortem.finish_action(
-            found, by=request.user, evidence=read(ClosingSerializer, request)["evidence"]
-        )  # type: ignore[arg-type]
+        evidence = read(ClosingSerializer, request)["evidence"]
+        postmortem.finish_action(found, by=request.user, evidence=evidence)  # type: ignore[arg-type]
         return Response(ActionItemSerializer(found).data)
 
     @extend_schema(summary="Sign off", request=ReviewSerializer, responses={201: ReviewSerializer})

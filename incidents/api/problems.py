@@ -63,9 +63,9 @@ def handler(error: Exception, context: dict[str, Any]) -> Response | None:
         case exceptions.APIException():
             answer = problem(error.status_code, HTTPStatus(error.status_code).phrase, _said(error))
             if isinstance(error, exceptions.Throttled):
-                answer["Retry-After"] = str(int(error.wait or 59) + 1)
+                answer["Retry-After"] = str(int(getattr(error, "wait", None) or 59) + 1)
             if error.status_code == 401 and getattr(error, "auth_header", None):
-                answer["WWW-Authenticate"] = error.auth_header
+                answer["WWW-Authenticate"] = getattr(error, "auth_header")  # noqa: B009 - set by DRF, unknown to types
         case _:
             return None
     set_rollback()

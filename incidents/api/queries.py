@@ -67,7 +67,8 @@ class IncidentKey(serializers.CharField):
     """`INC-7` → 7."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**({"required": False, "help_text": "Like INC-7."} | kwargs))
+        given: dict[str, Any] = {"required": False, "help_text": "Like INC-7.", **kwargs}
+        super().__init__(**given)
 
     def to_internal_value(self, data: Any) -> Any:
         found = _KEY.fullmatch(super().to_internal_value(data))
@@ -80,4 +81,4 @@ class Word(serializers.CharField):
     """Text that is compared as it is."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**({"required": False, "max_length": 300} | kwargs))
+        super().__init__(**{"required": False, "max_length": 300, **kwargs})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
@@ -29,7 +29,16 @@ class DeploymentSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Deployment
-        fields = ("id", "version", "endpoint", "environment", "platform", "traffic", "started_at", "ended_at")
+        fields: tuple[str, ...] = (
+            "id",
+            "version",
+            "endpoint",
+            "environment",
+            "platform",
+            "traffic",
+            "started_at",
+            "ended_at",
+        )
 
 
 class ModelVersionSerializer(serializers.ModelSerializer):
@@ -37,10 +46,10 @@ class ModelVersionSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = ModelVersion
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "version", "registry_uri", "trained_at", "training_data", "digest", "approved", "created_at",
         )  # fmt: skip
-        read_only_fields = ("created_at",)
+        read_only_fields: tuple[str, ...] = ("created_at",)
 
 
 class SystemLinkSerializer(serializers.ModelSerializer):
@@ -48,7 +57,7 @@ class SystemLinkSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = SystemLink
-        fields = ("kind", "title", "url")
+        fields: tuple[str, ...] = ("kind", "title", "url")
 
 
 class SystemSerializer(serializers.ModelSerializer):
@@ -58,18 +67,18 @@ class SystemSerializer(serializers.ModelSerializer):
     upstream = serializers.SlugRelatedField(
         slug_field="name", many=True, required=False, queryset=Dataset.objects.all()
     )
-    data = serializers.DictField(required=False)
+    data = serializers.DictField(required=False)  # type: ignore[assignment]
     baseline_assessment = serializers.DictField(required=False)
     links = SystemLinkSerializer(many=True, read_only=True)
     serving_now = serializers.SerializerMethodField()
 
     class Meta:
         model = AISystem
-        fields = (
+        fields: tuple[str, ...] = (
             "slug", "name", "description", "environment", "owner", "risk_tier", "decision_type", "purpose", "matchers",
             "upstream", "data", "baseline_assessment", "links", "serving_now", "created_at", "retired_at",
         )  # fmt: skip
-        read_only_fields = ("created_at",)
+        read_only_fields: tuple[str, ...] = ("created_at",)
 
     @extend_schema_field(DeploymentSerializer(many=True))
     def get_serving_now(self, system: AISystem) -> Any:
@@ -103,7 +112,7 @@ class SystemViewSet(
     pagination_class = BySlug
     lookup_field = "slug"
     queryset = AISystem.objects.all()
-    http_method_names: ClassVar[list[str]] = ["get", "post", "patch", "head", "options"]
+    http_method_names = ["get", "post", "patch", "head", "options"]
 
     def get_queryset(self) -> QuerySet[AISystem]:
         rows = visible_systems(self.request.user)  # type: ignore[arg-type]

@@ -32,11 +32,11 @@ class ConnectionSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Connection
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "provider", "name", "settings", "enabled", "paused_reason", "token_prefix", "url", "created_at",
             "last_received_at", "last_success_at", "last_error_at", "last_error",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field({"type": "object", "additionalProperties": {}})
     def get_settings(self, row: Connection) -> dict[str, Any]:
@@ -54,7 +54,8 @@ def shown(row: Connection) -> dict[str, Any]:
     except UnknownProvider:
         return {}
     secret = {field.name for field in connecting.fields_of(kind) if field.secret}
-    plain = mask(row.settings, kind.secrets(row.settings))
+    settings: dict[str, Any] = row.settings  # type: ignore[assignment]
+    plain = mask(settings, kind.secrets(settings))
     return {name: MASK if name in secret and value else value for name, value in plain.items()}
 
 
@@ -84,7 +85,7 @@ class ProviderFieldSerializer(serializers.Serializer):
     help = serializers.CharField()
     kind = serializers.CharField()
     secret = serializers.BooleanField()
-    required = serializers.BooleanField()
+    required = serializers.BooleanField()  # type: ignore[assignment]
     default = serializers.JSONField()
     choices = serializers.ListField(child=serializers.CharField())
 

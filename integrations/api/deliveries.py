@@ -29,11 +29,11 @@ class DeliverySerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Delivery
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "connection", "incident", "kind", "idempotency_key", "state", "attempts", "next_attempt_at", "created_at",
             "delivered_at", "last_status", "last_error", "remote_id",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class DeliveryDetailSerializer(DeliverySerializer):
@@ -43,8 +43,8 @@ class DeliveryDetailSerializer(DeliverySerializer):
     transcript = serializers.ListField(child=serializers.DictField(), read_only=True)
 
     class Meta(DeliverySerializer.Meta):
-        fields = (*DeliverySerializer.Meta.fields, "announcement", "transcript")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (*DeliverySerializer.Meta.fields, "announcement", "transcript")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class DeliveryQuery(Query):
@@ -100,10 +100,10 @@ class InboxMessageSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = InboxMessage
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "receipt", "connection", "delivery_key", "received_at", "items", "status", "attempts", "error", "processed_at",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class InboxMessageDetailSerializer(InboxMessageSerializer):
@@ -113,8 +113,8 @@ class InboxMessageDetailSerializer(InboxMessageSerializer):
     body = serializers.SerializerMethodField()
 
     class Meta(InboxMessageSerializer.Meta):
-        fields = (*InboxMessageSerializer.Meta.fields, "headers", "body")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (*InboxMessageSerializer.Meta.fields, "headers", "body")
+        read_only_fields: tuple[str, ...] = fields
 
     def get_headers(self, row: InboxMessage) -> dict[str, str]:
         return dict(mask(row.headers))

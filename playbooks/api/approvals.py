@@ -31,11 +31,11 @@ class ApprovalSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Approval
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "incident", "run", "step", "kind", "prompt", "risk", "roles", "quorum", "form", "input_hash", "decision",
             "answer", "votes", "reason", "break_glass", "requested_at", "expires_at", "decided_at", "decided_by",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class ApprovalDetailSerializer(ApprovalSerializer):
@@ -45,8 +45,8 @@ class ApprovalDetailSerializer(ApprovalSerializer):
     objection = serializers.SerializerMethodField()
 
     class Meta(ApprovalSerializer.Meta):
-        fields = (*ApprovalSerializer.Meta.fields, "inputs", "objection")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (*ApprovalSerializer.Meta.fields, "inputs", "objection")
+        read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_inputs(self, asked: Approval) -> Any:

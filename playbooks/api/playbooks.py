@@ -32,18 +32,18 @@ class VersionSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = PlaybookVersion
-        fields = (
+        fields: tuple[str, ...] = (
             "playbook", "number", "status", "sha256", "author", "published_by", "note", "created_at", "published_at",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class VersionDetailSerializer(VersionSerializer):
     """One text of a playbook, with the text."""
 
     class Meta(VersionSerializer.Meta):
-        fields = (*VersionSerializer.Meta.fields, "source")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (*VersionSerializer.Meta.fields, "source")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class PlaybookSerializer(serializers.ModelSerializer):
@@ -54,8 +54,8 @@ class PlaybookSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Playbook
-        fields = ("slug", "title", "summary", "active", "published", "draft")
-        read_only_fields = fields
+        fields: tuple[str, ...] = ("slug", "title", "summary", "active", "published", "draft")
+        read_only_fields: tuple[str, ...] = fields
 
     def get_published(self, playbook: Playbook) -> int | None:
         return next((v.number for v in playbook.versions.all() if v.published_key), None)
@@ -67,7 +67,9 @@ class PlaybookSerializer(serializers.ModelSerializer):
 class TextSerializer(serializers.Serializer):
     """A playbook as YAML."""
 
-    source = serializers.CharField(max_length=256 * 1024, trim_whitespace=False, help_text="YAML.")
+    source = serializers.CharField(  # type: ignore[assignment]
+        max_length=256 * 1024, trim_whitespace=False, help_text="YAML."
+    )
     note = serializers.CharField(required=False, allow_blank=True, default="", max_length=300)
 
 

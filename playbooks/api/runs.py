@@ -32,11 +32,11 @@ class StepSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Step
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "key", "attempt", "position", "kind", "title", "action", "state", "inputs", "outputs", "verified", "verdict",
             "summary", "error", "tries", "started_at", "ended_at", "seconds", "wake_at", "deadline_at", "actor", "evidence",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class RunSerializer(serializers.ModelSerializer):
@@ -49,11 +49,11 @@ class RunSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Run
-        fields = (
+        fields: tuple[str, ...] = (
             "id", "playbook", "version", "incident", "state", "reason", "dry_run", "inputs", "started_by", "created_at",
             "started_at", "ended_at", "wake_at",
         )  # fmt: skip
-        read_only_fields = fields
+        read_only_fields: tuple[str, ...] = fields
 
 
 class RunDetailSerializer(RunSerializer):
@@ -62,8 +62,8 @@ class RunDetailSerializer(RunSerializer):
     steps = StepSerializer(many=True, read_only=True)
 
     class Meta(RunSerializer.Meta):
-        fields = (*RunSerializer.Meta.fields, "steps")
-        read_only_fields = fields
+        fields: tuple[str, ...] = (*RunSerializer.Meta.fields, "steps")
+        read_only_fields: tuple[str, ...] = fields
 
 
 class RunStartSerializer(serializers.Serializer):

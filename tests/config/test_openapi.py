@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from config import api
+from tests.processes import ROOT
 from tests.scenes import person
 
 pytestmark = pytest.mark.django_db
@@ -99,3 +101,18 @@ def test_an_example_of_a_body_holds_what_is_required() -> None:
     shape = declare["requestBody"]["content"]["application/json"]["schema"]
     assert api.example(shape, required=True) == {"title": "…"}
     assert api.example(shape)["severity"] == 3
+
+
+def test_every_address_and_body_in_the_guide_is_one_of_the_document() -> None:
+    guide = (ROOT / "docs" / "api.md").read_text().replace("\\\n", " ")
+    calls = re.findall(r"^curl .*$", guide, re.M)
+    assert len(calls) > 6
+    for call in calls:
+        path = re.search(r"8000(/api/v1/[^\s\"?]*)", call)
+        assert path is not None, call
+        address = re.sub(r"/(INC-)?\d+/", "/{id}/", path[1])
+        method = "post" if "-X POST" in call else "get"
+        operation = api.document()["paths"][address][method]
+        if body := re.search(r"-d '(.*?)'", call):
+            shape = operation["requestBody"]["content"]["application/json"]["schema"]
+            assert set(json.loads(body[1])) <= set(api.example(shape)), call
