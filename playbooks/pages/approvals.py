@@ -50,7 +50,9 @@ def approvals(request: HttpRequest) -> HttpResponse:
     pending = of_user(user).filter(decision="pending").exclude(pk__in=[one.pk for one in mine])
     decided = of_user(user).exclude(decision="pending")
     context = {
-        "mine": mine, "others": list(pending.order_by("incident__severity", "expires_at", "pk")[:MINE]),
+        "mine": mine, "more_mine": len(mine) == MINE,
+        "others": list(pending.order_by("incident__severity", "expires_at", "pk")[:MINE]),
+        "more_others": max(pending.count() - MINE, 0),
         "page": page_of(decided, ["-id"], request.GET.get("after", ""), PAGE),
     }  # fmt: skip
     return render(request, "playbooks/approvals.html", context)

@@ -26,7 +26,8 @@ from playbooks.pages.showing import pairs
 from playbooks.session import definition_of
 
 PAGE = 40
-STUCK = 20
+#: Stuck runs shown above the others, and when only they are asked for.
+STUCK, ALL_STUCK = 20, 200
 #: A run that is due and was not touched for this long has no worker.
 OVERDUE = timedelta(minutes=5)
 
@@ -66,8 +67,11 @@ def runs(request: HttpRequest) -> HttpResponse:
     rows = of_user(user)
     state = request.GET.get("state", "")
     top: list[Any] = []
+    more = 0
     if not request.GET.get("after") and state in ("", "live", "stuck"):
-        top = [{"run": run, "why": why_stuck(run)} for run in stuck(rows)[:STUCK]]
+        halted, most = stuck(rows), ALL_STUCK if state == "stuck" else STUCK
+        top = [{"run": run, "why": why_stuck(run)} for run in halted[:most]]
+        more = halted.count() - most if len(top) == most else 0
     if state == "live":
         rows = rows.filter(state__in=Run.LIVE)
     elif state in dict(Run.STATES):
@@ -77,7 +81,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     else:
         rows = rows.exclude(pk__in=[one["run"].pk for one in top])
     context = {
-        "stuck": top, "page": page_of(rows, ["-id"], request.GET.get("after", ""), PAGE), "state": state,
+        "stuck": top, "more": max(more, 0), "page": page_of(rows, ["-id"], request.GET.get("after", ""), PAGE), "state": state,
         "states": [("stuck", "Stuck"), ("live", "Live"), *Run.STATES],
     }  # fmt: skip
     return render(request, "playbooks/runs.html", context)

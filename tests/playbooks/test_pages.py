@@ -441,6 +441,26 @@ def test_a_nonsense_vote_decides_nothing() -> None:
     assert asked.decision == "pending"
 
 
+def test_the_list_of_approvals_keeps_its_number_of_questions_when_the_past_grows() -> None:
+    ann = person("ann", "IC")
+    playbook, client = published(), signed_in(ann)
+
+    def decided() -> None:
+        run = a_run(playbook, incident(ann), ann)
+        run.approvals.update(decision="answered", decided_by=ann)
+
+    decided()
+    page(client, reverse("playbooks:approvals"))
+    with CaptureQueriesContext(connection) as one:
+        page(client, reverse("playbooks:approvals"))
+    for _ in range(5):
+        decided()
+    with CaptureQueriesContext(connection) as many:
+        shown = page(client, reverse("playbooks:approvals"))
+    assert len(many) == len(one)
+    assert shown.count("Answered") == 6
+
+
 # --- panels --------------------------------------------------------------------------------------
 def test_the_incidents_panel_shows_runs_questions_and_what_can_be_started(rf: Any) -> None:
     ann = person("ann", "IC")
