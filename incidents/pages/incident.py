@@ -55,7 +55,7 @@ def show(
             pk=incident.pk
         )
     user = me(request)
-    context = {
+    context: dict[str, Any] = {
         "incident": incident,
         "refused": reasons_of(refused) if refused is not None else [],
         "refused_at": at,
@@ -81,6 +81,9 @@ def show(
         "serving_now": incident.system.serving_at(timezone.now()) if incident.system else [],
         "similar": _similar(request, incident),
     }  # fmt: skip
+    for name, part in context.items():
+        if name.endswith("_form"):
+            part.auto_id = f"{name}-%s"  # several forms share this page and some names of fields
     code = 200 if refused is None and not at else status_of(refused) if refused is not None else 422
     return render(request, "incidents/incident.html", context, status=code)
 

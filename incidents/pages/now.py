@@ -15,7 +15,7 @@ from incidents.models import ActionItem, AISystem, Incident, ResponseDue, Task, 
 from incidents.pages import live, panels
 from incidents.pages.door import me, signed_in, visible_alerts, visible_systems
 
-SHOWN = 25
+SHOWN = 12
 #: Own incidents whose missing things are looked up; each costs a few queries.
 MINE_IN_DETAIL = 4
 
@@ -76,7 +76,7 @@ def _troubled(user: User, seen: QuerySet[Incident]) -> list[AISystem]:
 def _mine(user: User) -> dict[str, Any]:
     """What waits for this person: incidents they command, tasks, action items."""
     owned = with_next_due(Incident.objects.filter(owner=user, state__in=lifecycle.OPEN))
-    incidents = list(owned.order_by("severity", "detected_at")[:10])
+    incidents = list(owned.order_by("severity", "detected_at")[:6])
     for incident in incidents[:MINE_IN_DETAIL]:
         incident.missing = _missing(incident)  # type: ignore[attr-defined]
     tasks = Task.objects.filter(

@@ -211,7 +211,7 @@ def _page(
     kept = pm.sections if pm else {"summary": verbs.first_summary(incident)}
     named = list(pm.factors.all()) if pm else []
     roles = _own_roles(request, incident)
-    context = {
+    context: dict[str, Any] = {
         "incident": incident,
         "pm": pm,
         "revision": request.POST.get("revision") if typed else pm.revision if pm else 0,
@@ -239,5 +239,7 @@ def _page(
         "formats": [("pdf", "PDF"), ("docx", "Word"), ("html", "HTML"), ("md", "Markdown"), ("json", "JSON")],
         **bound,
     }
+    for name in ("factor_form", "action_form", "review_form"):
+        context[name].auto_id = f"{name}-%s"  # they share this page and some names of fields
     code = status_of(refused) if refused else 422 if bound else 200
     return render(request, "incidents/postmortem.html", context, status=code)

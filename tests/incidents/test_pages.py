@@ -167,6 +167,16 @@ def test_pages_keep_the_content_security_policy() -> None:
         assert not found, (page, found)
 
 
+def test_every_id_stands_once_on_a_page_and_every_label_has_its_field() -> None:
+    ann = scenes.person("ann", "IC")
+    incident = scenes.triaged(ann, system=scenes.system())
+    for page in PAGES:
+        shown = text(browser(ann).get(page.format(i=incident.pk, a=alert(incident, PAGES.index(page)).pk)))
+        ids = re.findall(r'\sid="([^"]+)"', shown)
+        assert sorted(ids) == sorted(set(ids)), (page, {i for i in ids if ids.count(i) > 1})
+        assert set(re.findall(r'<label for="([^"]+)"', shown)) <= set(ids), page
+
+
 @pytest.mark.parametrize("page", ["/", "/incidents/", "/alerts/?view=all", "/systems/", "/silences/"])
 def test_a_list_of_thirty_costs_as_many_queries_as_a_list_of_one(page: str) -> None:
     ann, owner = scenes.person("ann", "IC"), scenes.person("bob", "MLE")
