@@ -91,9 +91,10 @@ def gateway_of(ctx: StepContext) -> Gateway:
         )
     if not row.enabled:
         raise ActionError(f"The connection {name} is switched off: switch it on, then retry the step.")
-    token = str(row.settings.get("token") or "")
+    settings: Any = row.settings
+    token = str(settings.get("token") or "")
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return Gateway(str(row.settings.get("base_url") or ""), headers, (token,) if token else ())
+    return Gateway(str(settings.get("base_url") or ""), headers, (token,) if token else ())
 
 
 def at(state: Any, path: str) -> Any:

@@ -36,6 +36,8 @@ class AwaitFreshData(Action):
     timeout = 120.0
 
     def run(self, ctx: StepContext) -> Wait | Done:
+        if ctx.dry_run:
+            return Done({"sha256": "", "waited_minutes": 0}, summary="Dry run: not waited for.")
         with explained():
             data = StepData(ctx)
             location = data.need("current", "the data set in which the change shows")

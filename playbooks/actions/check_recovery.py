@@ -31,8 +31,15 @@ class CheckRecovery(Action):
         """Done when every check holds. Raises ActionError naming those that do not, with their values.
 
         An unmeasured value fails its check, unless the check is optional; nothing measured at all fails too.
+        A dry run changed nothing, so nothing can have recovered: it only says what would be judged.
         """
         checks = [found for item in ctx.params["checks"] if (found := _checked(item)) is not None]
+        if ctx.dry_run:
+            judged = "; ".join(f"{item['name']} {item['limit']}" for item in checks)
+            outputs = {"passed": False, "checks": checks, "failed": []}
+            return Done(
+                outputs, summary=f"Dry run: would judge {judged or 'nothing, as nothing is measured'}."
+            )
         if not checks:
             raise ActionError(
                 "Nothing was measured, so nothing is verified: measure one of the figures first."

@@ -532,6 +532,49 @@ def test_clean_labels_refute_the_suspicion_and_the_pipeline_is_unfrozen(scene: S
     assert incident.contained_at is None
 
 
+# --- rehearsal and repetition --------------------------------------------------------------------------
+
+
+@in_rooms
+@shipped
+@pytest.mark.parametrize("data", ["with data", "without data"])
+def test_a_dry_run_goes_through_and_changes_nothing(scene: Scene, slug: str, data: str) -> None:
+    if data == "without data":
+        incident = opened(scene, "DRIFT")
+    else:
+        incident = hospitals(scene) if slug == "pb-poison" else shop(scene)
+    run = triggers.start(Playbook.objects.get(slug=slug), incident, dry_run=True)
+    engine.advance(run.pk, now=scene.now)
+    run.refresh_from_db()
+    incident.refresh_from_db()
+    assert run.state == "succeeded", run.reason
+    assert run.steps.count() < 60
+    assert scene.edge.writes == []
+    assert not run.approvals.exists()
+    assert (incident.contained_at, incident.restricted, incident.evidence_hold) == (None, False, False)
+    assert incident.verification == {}
+    assert not incident.events.filter(kind="notice.requested").exists()
+    assert not hasattr(incident, "postmortem")
+
+
+@in_rooms
+def test_a_gateway_in_trouble_is_asked_again_with_the_same_key_and_the_state_before_stays(
+    scene: Scene,
+) -> None:
+    incident = shop(scene)
+    scene.edge.broken = [503, 503]
+    run = scene.play(
+        "pb-drift",
+        incident,
+        {"DR-10": ["ann", "bob"], **NO_RETRAINING},
+        before={"DR-13": lambda: scene.data("current", scene_data.shop(seed=3))},
+    )
+    assert run.state == "succeeded", run.reason
+    assert len({key for *_, key in scene.edge.writes}) == 1
+    assert len(scene.edge.writes) == 3
+    assert step(run, "DR-10").outputs["before"]["version"] == "v3"
+
+
 # --- the database --------------------------------------------------------------------------------------
 
 
