@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import F
-from django.utils import timezone
+from django.db.models import F, Q
 
 from config.demo import world
 from config.demo.clock import Clock
 from incidents import postmortem
-from incidents.models import AISystem, Event, Evidence, Incident, PostMortem, User
+from incidents.models import (
+    ActionItem, AISystem, Event, Evidence, Incident, PostMortem, Review, User,
+)  # fmt: skip
 
 HOW_MANY = 40
 FIRST, LAST = 175.0, 44.0  #: days before the end
@@ -69,21 +70,34 @@ SOURCES = ("alertmanager", "alertmanager", "generic", "cloudevents", "generic", 
 
 
 def live_through(clock: Clock, people: dict[str, User], systems: dict[str, AISystem]) -> None:
-    """Play HOW_MANY incidents from detection to their end, one after another, each by its real verbs."""
+    """Play HOW_MANY incidents from detection to their end, each by its real verbs with the times of then."""
     rng = random.Random(7)  # noqa: S311  the same past for everybody
     step = (FIRST - LAST) / HOW_MANY
-    for number in range(HOW_MANY):
-        kind = KINDS[(number * 7) % len(KINDS)]
-        clock.go_to(days=FIRST - number * step)
-        with transaction.atomic():
-            incident = _one(kind, rng.choice(kind.severities), rng, people, systems[kind.system])
-            # what was told then is not told again now
-            now = timezone.now()
-            Event.objects.filter(incident=incident).update(recorded_at=F("at"), published_at=now)
+    with transaction.atomic():
+        for number in range(HOW_MANY):
+            kind = KINDS[(number * 7) % len(KINDS)]
+            end = clock.at(days=FIRST - number * step)
+            incident = _one(kind, rng.choice(kind.severities), rng, people, systems[kind.system], end)
+            _date_back(incident, end)
 
 
-def _one(kind: Kind, severity: int, rng: random.Random, people: dict[str, User], system: AISystem) -> Incident:
-    ann, now = people["ann"], timezone.now()
+def _date_back(incident: Incident, end: datetime) -> None:
+    """The post-mortem's verbs know only the present: their facts belong to the last two days of the incident. What was
+    told then is not told again now."""
+    told = Event.objects.filter(incident=incident)
+    told.filter(Q(kind__startswith="postmortem.") | Q(kind__startswith="action.")).update(at=end - timedelta(hours=30))
+    told.update(recorded_at=F("at"), published_at=F("at"))
+    PostMortem.objects.filter(incident=incident).update(created_at=end - timedelta(hours=40), updated_at=end - timedelta(hours=30))
+    ActionItem.objects.filter(incident=incident).update(created_at=end - timedelta(hours=30), closed_at=end - timedelta(hours=2))
+    Review.objects.filter(postmortem__incident=incident).update(at=end - timedelta(hours=6))
+    approved = end - timedelta(hours=6) if incident.pm_approved_at else None
+    Incident.objects.filter(pk=incident.pk).update(pm_approved_at=approved, updated_at=end)
+
+
+def _one(
+    kind: Kind, severity: int, rng: random.Random, people: dict[str, User], system: AISystem, now: datetime
+) -> Incident:  # fmt: skip
+    ann = people["ann"]
     closed_after = timedelta(days=rng.uniform(2.5, 9))
     detected = now - closed_after
     pace = {1: 0.3, 2: 0.5, 3: 1.0, 4: 2.0, 5: 3.0}[severity]
@@ -125,12 +139,12 @@ def _one(kind: Kind, severity: int, rng: random.Random, people: dict[str, User],
         affected_people=rng.choice((0, 0, 12, 140)) if severity <= 3 else 0, measures_planned=True,
         no_remediation_reason="Nothing had to be corrected for anybody.", estimated_loss=rng.randint(1, 60) * 500,
     )  # fmt: skip
-    _learn(kind, severity, incident, people)
+    _learn(kind, severity, incident, people, now)
     incident.move("closed", by=ann, at=now)
     return incident
 
 
-def _learn(kind: Kind, severity: int, incident: Incident, people: dict[str, User]) -> None:
+def _learn(kind: Kind, severity: int, incident: Incident, people: dict[str, User], now: datetime) -> None:
     mo = people["mo"]
     pm = postmortem.draft(incident, by=mo)
     postmortem.write(
@@ -145,7 +159,7 @@ def _learn(kind: Kind, severity: int, incident: Incident, people: dict[str, User
     if severity <= 3:
         item = postmortem.add_action(
             incident, by=mo, title=kind.action, kind="prevent", owner=people["dana"],
-            due_at=(timezone.now() + timedelta(days=30)).date(), done_when=kind.done_when, factor=factor, priority="P2",
+            due_at=(now + timedelta(days=30)).date(), done_when=kind.done_when, factor=factor, priority="P2",
         )  # fmt: skip
         postmortem.finish_action(item, by=people["dana"], evidence=f"Change merged and tested: {kind.done_when}.")
     else:
