@@ -19,7 +19,15 @@ from integrations.models import Connection, Delivery, InboxMessage, Route
 class Connections(Console):
     """Settings are entered on the connection's page, drawn from its provider; secrets never come back."""
 
-    list_display = ("name", "provider", "enabled", "last_received_at", "last_success_at", "last_error_at", "last_error")
+    list_display = (
+        "name",
+        "provider",
+        "enabled",
+        "last_received_at",
+        "last_success_at",
+        "last_error_at",
+        "last_error",
+    )
     list_filter = ("provider", "enabled")
     search_fields = ("name",)
     fields = ("name", "provider", "enabled")

@@ -56,10 +56,30 @@ class PlaybookVersions(Console):
     """Drafts are edited by who may draft and published by who may publish; the others are read."""
 
     form = VersionForm
-    list_display = ("playbook", "number", "status", "author", "note", "created_at", "published_by", "published_at")
+    list_display = (
+        "playbook",
+        "number",
+        "status",
+        "author",
+        "note",
+        "created_at",
+        "published_by",
+        "published_at",
+    )
     list_filter = ("status", "playbook")
     list_select_related = ("playbook", "author", "published_by")
-    fields = ("playbook", "number", "status", "source", "note", "author", "created_at", "published_by", "published_at", "sha256")
+    fields = (
+        "playbook",
+        "number",
+        "status",
+        "source",
+        "note",
+        "author",
+        "created_at",
+        "published_by",
+        "published_at",
+        "sha256",
+    )
     actions = ["publish"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -77,7 +97,9 @@ class PlaybookVersions(Console):
         return super().has_change_permission(request, obj)
 
     def save_model(self, request: HttpRequest, obj: PlaybookVersion, form: Any, change: bool) -> None:
-        saved = publishing.save_draft(obj.playbook, form.cleaned_data["source"], by=request.user, note=obj.note)
+        saved = publishing.save_draft(
+            obj.playbook, form.cleaned_data["source"], by=request.user, note=obj.note
+        )
         obj.sha256 = saved.sha256
 
     @admin.action(description="Publish the chosen drafts", permissions=["view"])
@@ -114,6 +136,15 @@ class Steps(Record):
 class Approvals(Record):
     """Decided on their own pages, where everything that is needed for it is shown."""
 
-    list_display = ("prompt", "kind", "risk", "decision", "incident", "decided_by", "requested_at", "expires_at")
+    list_display = (
+        "prompt",
+        "kind",
+        "risk",
+        "decision",
+        "incident",
+        "decided_by",
+        "requested_at",
+        "expires_at",
+    )
     list_filter = ("decision", "kind", "risk")
     list_select_related = ("incident", "decided_by")

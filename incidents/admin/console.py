@@ -69,7 +69,9 @@ class Console(Rights, admin.ModelAdmin):
     formfield_overrides = {
         models.JSONField: {
             "form_class": Json,
-            "widget": forms.Textarea(attrs={"rows": 8, "cols": 90, "class": "vLargeTextField", "spellcheck": "false"}),
+            "widget": forms.Textarea(
+                attrs={"rows": 8, "cols": 90, "class": "vLargeTextField", "spellcheck": "false"}
+            ),
         }
     }
 

@@ -34,7 +34,10 @@ class Users(Console, UserAdmin):
     fieldsets = (
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("display_name", "email", "time_zone", "theme", "teams")}),
-        ("Access", {"fields": ("is_active", "is_staff", "is_service", "is_superuser", "last_login", "date_joined")}),
+        (
+            "Access",
+            {"fields": ("is_active", "is_staff", "is_service", "is_superuser", "last_login", "date_joined")},
+        ),
     )
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -29,7 +29,17 @@ class Incidents(Record):
 
 @admin.register(Alert)
 class Alerts(Record):
-    list_display = ("title", "status", "disposition", "level", "family", "system", "incident", "count", "last_seen")
+    list_display = (
+        "title",
+        "status",
+        "disposition",
+        "level",
+        "family",
+        "system",
+        "incident",
+        "count",
+        "last_seen",
+    )
     list_filter = ("status", "disposition", "level", "family", "source")
     list_select_related = ("system", "incident")
     search_fields = ("title", "fingerprint")

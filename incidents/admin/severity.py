@@ -24,7 +24,11 @@ class SeverityProfiles(Console):
     list_select_related = ("created_by",)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return ("data", "note") if obj is None else ("version", "is_active", "note", "created_by", "created_at", "matrix")
+        return (
+            ("data", "note")
+            if obj is None
+            else ("version", "is_active", "note", "created_by", "created_at", "matrix")
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if obj is None else self.get_fields(request, obj)
@@ -37,14 +41,20 @@ class SeverityProfiles(Console):
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
         wanted = request.GET.get("from", "")
-        base = SeverityProfile.objects.filter(version=int(wanted)).first() if wanted.isdecimal() and len(wanted) < 9 else None
+        base = (
+            SeverityProfile.objects.filter(version=int(wanted)).first()
+            if wanted.isdecimal() and len(wanted) < 9
+            else None
+        )
         return {"data": (base or SeverityProfile.current()).data}
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
         if db_field.name == "data":
             field.widget = forms.Textarea(attrs={"rows": 40, "cols": 110, "spellcheck": "false"})
-            field.help_text = "Dimensions, questions, bands, matrix, floors and caps. Saving makes it the active version."
+            field.help_text = (
+                "Dimensions, questions, bands, matrix, floors and caps. Saving makes it the active version."
+            )
         elif db_field.name == "note":
             field.required = True
         return field

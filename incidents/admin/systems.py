@@ -36,7 +36,16 @@ class Links(Inline):
 
 @admin.register(AISystem)
 class AISystems(Console):
-    list_display = ("name", "slug", "environment", "owner", "team", "risk_tier", "decision_type", "retired_at")
+    list_display = (
+        "name",
+        "slug",
+        "environment",
+        "owner",
+        "team",
+        "risk_tier",
+        "decision_type",
+        "retired_at",
+    )
     list_filter = ("environment", "risk_tier", "decision_type", "team")
     list_select_related = ("owner", "team")
     search_fields = ("name", "slug", "purpose")

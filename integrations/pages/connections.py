@@ -48,7 +48,10 @@ def connections(request: HttpRequest) -> HttpResponse:
     require(me(request), "config.see")
     page = page_of(light(), ["name", "id"], request.GET.get("after", ""), PAGE)
     health = health_of([row.pk for row in page.rows])
-    rows = [{"row": row, "kind": kind_of(row.provider), **health[row.pk], "mark": mark_of(row)} for row in page.rows]
+    rows = [
+        {"row": row, "kind": kind_of(row.provider), **health[row.pk], "mark": mark_of(row)}
+        for row in page.rows
+    ]
     context = {"rows": rows, "page": page, "can_edit": can(me(request), "config.edit")}
     return render(request, "integrations/connections.html", context)
 
@@ -67,7 +70,9 @@ def mark_of(row: Connection) -> tuple[str, str]:
 
 def health_of(ids: list[int]) -> dict[int, dict[str, int]]:
     """{connection: {"waiting", "dead", "set_aside", "unread"}}: rows that are not finished."""
-    found: dict[int, dict[str, int]] = defaultdict(lambda: {"waiting": 0, "dead": 0, "set_aside": 0, "unread": 0})
+    found: dict[int, dict[str, int]] = defaultdict(
+        lambda: {"waiting": 0, "dead": 0, "set_aside": 0, "unread": 0}
+    )
     out = Delivery.objects.filter(connection__in=ids, state__in=("queued", "sending", "dead")).order_by()
     for number, state, n in out.values_list("connection", "state").annotate(n=Count("id")):
         found[number]["dead" if state == "dead" else "waiting"] += n
@@ -187,7 +192,9 @@ def _try(form: SettingsForm, message: str, row: Connection) -> dict[str, Any]:
     except Unreadable as error:
         return {"problem": str(error)}
     except Exception as error:  # a provider may break on what nobody ever sent; the page says so
-        return {"problem": f"The reader of {form.kind.title} broke on this message ({type(error).__name__}: {error})."}
+        return {
+            "problem": f"The reader of {form.kind.title} broke on this message ({type(error).__name__}: {error})."
+        }
 
 
 @require_POST
@@ -242,5 +249,11 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
 
 #: What a test says; key, time and text are filled in.
 TEST = Announcement(
-    kind="test", idempotency_key="", incident_key="TEST", title="Test from Holdfast", severity=5, state="", source="Holdfast"
+    kind="test",
+    idempotency_key="",
+    incident_key="TEST",
+    title="Test from Holdfast",
+    severity=5,
+    state="",
+    source="Holdfast",
 )

@@ -98,7 +98,9 @@ def _drawn(field: Field, stored: Mapping[str, Any]) -> forms.Field:
 class NameForm(forms.Form):
     """How people call a new connection."""
 
-    name = forms.CharField(max_length=120, label="Name", help_text="As people will read it, e.g. Alertmanager EU.")
+    name = forms.CharField(
+        max_length=120, label="Name", help_text="As people will read it, e.g. Alertmanager EU."
+    )
 
     def clean_name(self) -> str:
         name: str = self.cleaned_data["name"]

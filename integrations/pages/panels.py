@@ -19,7 +19,9 @@ SHOWN = 6
 def incident_panel(request: HttpRequest, incident: Incident) -> str:
     """Where the incident lives outside, and the newest messages about it; "" when there are none."""
     links = list(incident.remote_links.select_related("connection").defer("connection__settings"))
-    rows = incident.deliveries.select_related("connection").defer("connection__settings", "announcement", "transcript")
+    rows = incident.deliveries.select_related("connection").defer(
+        "connection__settings", "announcement", "transcript"
+    )
     sent = list(rows[: SHOWN + 1])
     if not links and not sent:
         return ""

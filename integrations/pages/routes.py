@@ -49,7 +49,13 @@ def _edit(request: HttpRequest, row: Connection, route: Route) -> HttpResponse:
         _tell(request, row, f'Route "{route.name}" to {row} {"added" if new else "changed"}.')
         messages.success(request, f"Saved: {route.name}")
         return redirect("integrations:routes", row.pk)
-    context = {"connection": row, "routes": list(row.routes.all()), "route": route, "form": form, "kind": kind}
+    context = {
+        "connection": row,
+        "routes": list(row.routes.all()),
+        "route": route,
+        "form": form,
+        "kind": kind,
+    }
     return render(request, "integrations/routes.html", context, status=422 if form.errors else 200)
 
 

@@ -61,18 +61,25 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
         text, note = _text(request), request.POST.get("note", "").strip()[:300]
         if draft is not None and request.POST.get("seen") not in ("", None, draft.sha256):
             problem = "Somebody else saved this draft meanwhile. Compare with theirs in another window, then save again."
-            return _page(request, playbook, text, note, check(text), refused=problem, seen=draft.sha256, status=409)
+            return _page(
+                request, playbook, text, note, check(text), refused=problem, seen=draft.sha256, status=409
+            )
         with transaction.atomic():
             version = publishing.save_draft(playbook, text, by=user, note=note)
         problems = check(text)
         if problems:
             count = len(problems)
-            messages.warning(request, f"The draft is kept. {count} problem{'s' if count > 1 else ''} to solve before it can be published.")
+            messages.warning(
+                request,
+                f"The draft is kept. {count} problem{'s' if count > 1 else ''} to solve before it can be published.",
+            )
             return redirect("playbooks:edit", slug)
         messages.success(request, "The draft is kept and has no problems.")
         return redirect("playbooks:version", slug, version.number)
     text = base.source if base else STARTER
-    return _page(request, playbook, text, draft.note if draft else "", check(text), seen=draft.sha256 if draft else "")
+    return _page(
+        request, playbook, text, draft.note if draft else "", check(text), seen=draft.sha256 if draft else ""
+    )
 
 
 @require_POST
@@ -80,7 +87,9 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
 def check_text(request: HttpRequest) -> HttpResponse:
     """The problems of a text while it is typed."""
     require(me(request), "playbook.draft")
-    return render(request, "playbooks/parts/problems.html", {"problems": check(_text(request)), "checked": True})
+    return render(
+        request, "playbooks/parts/problems.html", {"problems": check(_text(request)), "checked": True}
+    )
 
 
 def _text(request: HttpRequest) -> str:

@@ -88,7 +88,9 @@ def _top(at: int) -> int:
 
 def _straight(at: int) -> SafeString:
     x, y = EDGE + 24, _top(at) + HEIGHT
-    return format_html('<path class="line next" d="M{} {}V{}"/>{}', x, y, y + GAP - 4, _arrow(x, y + GAP, "down"))
+    return format_html(
+        '<path class="line next" d="M{} {}V{}"/>{}', x, y, y + GAP - 4, _arrow(x, y + GAP, "down")
+    )
 
 
 def _curve(jump: Jump, end: int) -> SafeString:
@@ -99,9 +101,7 @@ def _curve(jump: Jump, end: int) -> SafeString:
     y2 = _top(jump.end) + 13
     reach = EDGE + END_WIDTH if jump.end == end else side
     turn = 5 if down else -5
-    line = (
-        f"M{side} {y1}H{x - 5}Q{x} {y1} {x} {y1 + turn}V{y2 - turn}Q{x} {y2} {x - 5} {y2}H{reach + 4}"
-    )
+    line = f"M{side} {y1}H{x - 5}Q{x} {y1} {x} {y1 + turn}V{y2 - turn}Q{x} {y2} {x - 5} {y2}H{reach + 4}"
     return format_html('<path class="line {}" d="{}"/>{}', jump.how, line, _arrow(reach, y2, "left"))
 
 

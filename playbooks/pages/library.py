@@ -77,7 +77,11 @@ def drawn(version: PlaybookVersion | None) -> dict[str, Any]:
         return {"problems": error.problems}
     except ValueError as error:
         return {"unreadable": str(error)}
-    return {"definition": definition, "flow": draw(definition), "steps": [_step(definition, s) for s in definition.steps]}
+    return {
+        "definition": definition,
+        "flow": draw(definition),
+        "steps": [_step(definition, s) for s in definition.steps],
+    }
 
 
 def _step(definition: Definition, step: StepDef) -> dict[str, Any]:
@@ -87,7 +91,9 @@ def _step(definition: Definition, step: StepDef) -> dict[str, Any]:
         "kind": KIND_WORDS.get(step.kind, step.kind),
         "action": action,
         "risk": effective_risk(step, action) if step.action or step.kind == "approve" else "",
-        "params": pairs({name: value for name, value in step.params.items() if name != "text" or not step.text}),
+        "params": pairs(
+            {name: value for name, value in step.params.items() if name != "text" or not step.text}
+        ),
         "missing": bool(step.action) and action is None,
         "after": definition.after(step) if step.next else "",
     }
@@ -99,7 +105,9 @@ def version(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     user = me(request)
     require(user, "incident.see")
     found = get_object_or_404(Playbook, slug=slug)
-    one = get_object_or_404(found.versions.select_related("playbook", "author", "published_by"), number=number)
+    one = get_object_or_404(
+        found.versions.select_related("playbook", "author", "published_by"), number=number
+    )
     refused: list[str] = []
     status = 200
     if request.method == "POST":
@@ -139,10 +147,14 @@ def _decided(request: HttpRequest, one: PlaybookVersion) -> HttpResponse:
         if not note:
             raise ValueError("Say in the note what changed and why; whoever reads the history needs it.")
         publishing.publish_version(one, by=user, note=note)
-        messages.success(request, f"Version {one.number} is published: new runs use it, runs under way keep theirs.")
+        messages.success(
+            request, f"Version {one.number} is published: new runs use it, runs under way keep theirs."
+        )
     elif then == "archive":
         publishing.archive(one, by=user)
-        messages.success(request, f"Version {one.number} is out of use. Nothing new is started until one is published.")
+        messages.success(
+            request, f"Version {one.number} is out of use. Nothing new is started until one is published."
+        )
     elif then == "discard":
         publishing.discard(one, by=user)
         messages.success(request, "The draft is gone.")

@@ -29,7 +29,9 @@ def incident_panel(request: HttpRequest, incident: Incident) -> str:
         runs.append({
             "run": run, "done": sum(1 for s in steps if s.state in ("done", "skipped")), "at": steps[-1] if steps else None
         })  # fmt: skip
-    asked = incident.approvals.filter(decision="pending").select_related("step", "run__started_by", "run__playbook")
+    asked = incident.approvals.filter(decision="pending").select_related(
+        "step", "run__started_by", "run__playbook"
+    )
     questions = []
     for one in asked[:WAITING]:
         one.incident = incident

@@ -35,7 +35,9 @@ OVERDUE = timedelta(minutes=5)
 def of_user(user: User) -> QuerySet[Run]:
     """Runs on incidents that the user sees, without the playbooks' texts."""
     seen = visible(user, Incident.objects.all()).order_by().values("pk")
-    rows = Run.objects.filter(incident__in=seen).select_related("playbook", "incident", "started_by", "version__playbook")
+    rows = Run.objects.filter(incident__in=seen).select_related(
+        "playbook", "incident", "started_by", "version__playbook"
+    )
     return rows.defer("version__source", "version__frozen")
 
 
@@ -50,7 +52,9 @@ def stuck(rows: QuerySet[Run]) -> QuerySet[Run]:
     )
     failed = Q(state="failed", incident__state__in=lifecycle.OPEN) & ~Exists(later)
     overdue = Q(state__in=("queued", "running", "waiting"), wake_at__lt=late)
-    return rows.filter(failed | Q(state="paused") | overdue, dry_run=False).order_by("incident__severity", "-id")
+    return rows.filter(failed | Q(state="paused") | overdue, dry_run=False).order_by(
+        "incident__severity", "-id"
+    )
 
 
 def why_stuck(run: Run) -> str:
@@ -101,7 +105,12 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         except No as error:
             refused, status = reasons_of(error), status_of(error)
             found = get_object_or_404(of_user(me(request)), pk=pk)
-    context = {**_one(request, found), "refused": refused, "reason": request.POST.get("reason", ""), **_doable(found)}
+    context = {
+        **_one(request, found),
+        "refused": refused,
+        "reason": request.POST.get("reason", ""),
+        **_doable(found),
+    }
     context["part"] = live.part(request, "playbooks/parts/run.html", context)
     return render(request, "playbooks/run.html", context, status=status)
 

@@ -58,8 +58,14 @@ def _drawn(field: Field) -> forms.Field:
             return forms.CharField(**said, widget=forms.DateInput(attrs={"type": "date"}))
         case "number":
             attrs = {"inputmode": "decimal"}
-            limits = [f"{word} {edge:g}" for word, edge in (("at least", field.minimum), ("at most", field.maximum)) if edge is not None]
-            said["help_text"] = " ".join(filter(None, (field.help, f"{', '.join(limits).capitalize()}." if limits else "")))
+            limits = [
+                f"{word} {edge:g}"
+                for word, edge in (("at least", field.minimum), ("at most", field.maximum))
+                if edge is not None
+            ]
+            said["help_text"] = " ".join(
+                filter(None, (field.help, f"{', '.join(limits).capitalize()}." if limits else ""))
+            )
             return forms.CharField(**said, widget=forms.TextInput(attrs=attrs))
         case "long_text":
             return forms.CharField(**said, widget=forms.Textarea(attrs={"rows": 5}))

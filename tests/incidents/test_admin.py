@@ -113,7 +113,11 @@ def test_records_are_read_only() -> None:
 def test_hostile_titles_stay_text() -> None:
     made = incident(title="<script>alert(1)</script>")
     client = root()
-    for address in (url("incidents_incident"), url("incidents_incident", "change", made.pk), url("incidents_event")):
+    for address in (
+        url("incidents_incident"),
+        url("incidents_incident", "change", made.pk),
+        url("incidents_event"),
+    ):
         assert "<script>alert" not in client.get(address).content.decode()
 
 
@@ -135,11 +139,17 @@ def test_adding_a_profile_publishes_the_next_version_and_keeps_the_old_one() -> 
     changed["dimensions"][0]["title"] = "Safety first"
     client.post(url("incidents_severityprofile", "add"), {"data": json.dumps(changed), "note": "Clearer"})
     newest = SeverityProfile.current()
-    assert (newest.version, newest.note, newest.created_by) == (2, "Clearer", User.objects.get(username="ada"))
+    assert (newest.version, newest.note, newest.created_by) == (
+        2,
+        "Clearer",
+        User.objects.get(username="ada"),
+    )
     assert newest.data["dimensions"][0]["title"] == "Safety first"
     first.refresh_from_db()
     assert first.data["dimensions"][0]["title"] != "Safety first"
-    assert client.post(url("incidents_severityprofile", "change", first.pk), {"data": "{}"}).status_code == 403
+    assert (
+        client.post(url("incidents_severityprofile", "change", first.pk), {"data": "{}"}).status_code == 403
+    )
 
 
 def test_a_profile_that_cannot_be_used_is_refused_with_the_reason_and_kept_in_the_form() -> None:
@@ -170,9 +180,15 @@ def as_form(row: GroupingRule, **changes: Any) -> dict[str, Any]:
 
 def test_a_changed_rule_is_the_next_version_and_the_former_one_stays_as_it_was() -> None:
     first, client = rule(), ada()
-    client.post(url("incidents_groupingrule", "change", first.pk), as_form(first, window_seconds=60, note="Shorter"))
+    client.post(
+        url("incidents_groupingrule", "change", first.pk), as_form(first, window_seconds=60, note="Shorter")
+    )
     newest = GroupingRule.objects.get(version=2)
-    assert (newest.window_seconds, newest.active, newest.created_by) == (60, True, User.objects.get(username="ada"))
+    assert (newest.window_seconds, newest.active, newest.created_by) == (
+        60,
+        True,
+        User.objects.get(username="ada"),
+    )
     first.refresh_from_db()
     assert (first.window_seconds, first.active) == (86_400, False)
     assert client.post(url("incidents_groupingrule", "change", first.pk), as_form(first)).status_code == 403
@@ -188,7 +204,9 @@ def test_switching_a_rule_off_makes_no_version() -> None:
 
 def test_wrong_matchers_and_unknown_key_parts_are_refused() -> None:
     row, client = rule(), ada()
-    shown = client.post(url("incidents_groupingrule", "change", row.pk), as_form(row, matchers="a ~~ b", key_fields=["moon"]))
+    shown = client.post(
+        url("incidents_groupingrule", "change", row.pk), as_form(row, matchers="a ~~ b", key_fields=["moon"])
+    )
     assert "Cannot read" in shown.content.decode()
     assert "moon is not one of the available choices" in shown.content.decode()
     assert GroupingRule.objects.filter(name=row.name).count() == 1
@@ -203,7 +221,10 @@ def test_a_silence_names_who_made_it_and_a_target_is_edited() -> None:
     })  # fmt: skip
     assert str(Silence.objects.get().created_by) == "ada"
     ResponseTarget.objects.all().delete()
-    client.post(url("incidents_responsetarget", "add"), {"severity": 1, "kind": "ack", "anchor": "detected_at", "amount": 5, "unit": "minutes"})
+    client.post(
+        url("incidents_responsetarget", "add"),
+        {"severity": 1, "kind": "ack", "anchor": "detected_at", "amount": 5, "unit": "minutes"},
+    )
     assert ResponseTarget.objects.get().amount == 5
 
 
@@ -241,7 +262,9 @@ def test_tokens_are_revoked_but_never_shown_or_made() -> None:
 
 # --- inventory -----------------------------------------------------------------------------------
 def test_a_system_is_made_with_its_versions() -> None:
-    nothing = {f"{name}-{part}": 0 for name in ("versions", "links") for part in ("TOTAL_FORMS", "INITIAL_FORMS")}
+    nothing = {
+        f"{name}-{part}": 0 for name in ("versions", "links") for part in ("TOTAL_FORMS", "INITIAL_FORMS")
+    }
     answer = ada().post(url("incidents_aisystem", "add"), {
         **nothing, "versions-TOTAL_FORMS": 1, "versions-0-version": "9", "name": "Churn", "slug": "churn", "environment": "prod",
         "risk_tier": "high", "decision_type": "low_stakes", "data": "{}", "serving": '{"gateway_url": "https://gw"}',
@@ -264,10 +287,15 @@ def test_a_draft_is_checked_by_line_and_a_published_version_is_read_only() -> No
     draft.refresh_from_db()
     assert draft.source == PLAYBOOK
     better = PLAYBOOK.replace("title: Small", "title: Smaller")
-    assert client.post(address, {"source": better.replace("\n", "\r\n"), "note": "Smaller"}).status_code == 302
+    assert (
+        client.post(address, {"source": better.replace("\n", "\r\n"), "note": "Smaller"}).status_code == 302
+    )
     draft.refresh_from_db()
     assert (draft.source, draft.note) == (better, "Smaller")
-    assert client.post(url("playbooks_playbookversion", "change", version.pk), {"source": "x"}).status_code == 403
+    assert (
+        client.post(url("playbooks_playbookversion", "change", version.pk), {"source": "x"}).status_code
+        == 403
+    )
     client.post(url("playbooks_playbookversion"), {"action": "publish", "_selected_action": [draft.pk]})
     version.playbook.refresh_from_db()
     assert version.playbook.title == "Smaller"
@@ -278,10 +306,19 @@ def test_connections_lead_to_their_own_page_and_messages_show_no_secret() -> Non
     row = connecting.connect("pagerduty", "PagerDuty", {"routing_key": key}).connection
     client = root()
     assert client.get(url("integrations_connection", "add"))["Location"] == reverse("integrations:new")
-    assert client.get(url("integrations_connection", "change", row.pk))["Location"] == reverse("integrations:connection", args=[row.pk])
+    assert client.get(url("integrations_connection", "change", row.pk))["Location"] == reverse(
+        "integrations:connection", args=[row.pk]
+    )
     assert key not in client.get(url("integrations_connection")).content.decode()
-    message = InboxMessage.objects.create(connection=row, body="{}", headers={"authorization": "Bearer very-secret"})
-    assert "very-secret" not in client.get(url("integrations_inboxmessage", "change", message.pk)).content.decode()
-    delivery = Delivery.objects.create(connection=row, kind="test", idempotency_key="k", announcement={"title": "<b>x"})
+    message = InboxMessage.objects.create(
+        connection=row, body="{}", headers={"authorization": "Bearer very-secret"}
+    )
+    assert (
+        "very-secret"
+        not in client.get(url("integrations_inboxmessage", "change", message.pk)).content.decode()
+    )
+    delivery = Delivery.objects.create(
+        connection=row, kind="test", idempotency_key="k", announcement={"title": "<b>x"}
+    )
     shown = client.get(url("integrations_delivery", "change", delivery.pk)).content.decode()
     assert "&lt;b&gt;x" in shown

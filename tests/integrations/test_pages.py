@@ -56,7 +56,9 @@ def monitor(**settings: Any) -> Connection:
 
 def sent(to: Connection, key: str = "k", state: str = "queued", about: Any = None, **fields: Any) -> Delivery:
     title = about.title if about else "Something"
-    what = Announcement(kind="opened", idempotency_key=key, incident_key="INC-1", title=title, severity=1, state="detected")
+    what = Announcement(
+        kind="opened", idempotency_key=key, incident_key="INC-1", title=title, severity=1, state="detected"
+    )
     delivery = queue(to, what, incident=about)
     Delivery.objects.filter(pk=delivery.pk).update(state=state, **fields)
     delivery.refresh_from_db()
@@ -125,7 +127,10 @@ def test_a_secret_is_never_shown_again_and_stays_when_left_empty() -> None:
     shown = page(client, url("connection", row.pk))
     assert KEY not in shown
     assert "A value is kept" in shown
-    client.post(url("connection", row.pk), {"routing_key": "", "base_url": "https://events.eu.pagerduty.com", "then": "save"})
+    client.post(
+        url("connection", row.pk),
+        {"routing_key": "", "base_url": "https://events.eu.pagerduty.com", "then": "save"},
+    )
     row.refresh_from_db()
     assert row.settings == {"routing_key": KEY, "base_url": "https://events.eu.pagerduty.com"}
     client.post(url("connection", row.pk), {"routing_key": "e" * 32, "then": "save"})
@@ -214,7 +219,11 @@ def test_a_provider_that_is_gone_and_a_lost_key_are_told(settings: Any) -> None:
 def test_health_tells_failing_from_working_and_paused() -> None:
     row = pagerduty()
     now = timezone.now()
-    row.last_error_at, row.last_error, row.last_success_at = now, f"No route {HOSTILE}", now - timedelta(hours=1)
+    row.last_error_at, row.last_error, row.last_success_at = (
+        now,
+        f"No route {HOSTILE}",
+        now - timedelta(hours=1),
+    )
     row.save()
     sent(row, "a", "dead")
     shown = page(ada(), url("connections"))
@@ -264,10 +273,21 @@ def test_lists_ask_the_same_number_of_questions_for_one_and_for_many() -> None:
 # --- routes --------------------------------------------------------------------------------------
 def test_a_route_is_added_changed_and_removed() -> None:
     row, client = pagerduty(), ada()
-    client.post(url("routes", row.pk), {"name": "Bad ones", "kinds": ["opened"], "matchers": 'severity=~"[12]"', "active": "on", "position": "10"})
+    client.post(
+        url("routes", row.pk),
+        {
+            "name": "Bad ones",
+            "kinds": ["opened"],
+            "matchers": 'severity=~"[12]"',
+            "active": "on",
+            "position": "10",
+        },
+    )
     route = Route.objects.get()
     assert (route.connection, route.kinds) == (row, ["opened"])
-    wrong = client.post(url("route", row.pk, route.pk), {"name": "Bad ones", "matchers": "severity ~~ 1", "position": "10"})
+    wrong = client.post(
+        url("route", row.pk, route.pk), {"name": "Bad ones", "matchers": "severity ~~ 1", "position": "10"}
+    )
     assert wrong.status_code == 422
     assert "Cannot read" in wrong.content.decode()
     assert "severity ~~ 1" in wrong.content.decode()
@@ -318,7 +338,9 @@ def test_a_delivered_message_is_not_repeated() -> None:
 def test_a_delivery_shows_the_masked_conversation_as_text() -> None:
     said = [{"request": {"method": "POST", "url": "https://x.example/", "body": {"routing_key": "•••", "text": HOSTILE}},
              "response": {"status": 400, "text": HOSTILE}}]  # fmt: skip
-    delivery = sent(pagerduty(), state="dead", transcript=said, last_error="400", about=incident(title=f"Drift {HOSTILE}"))
+    delivery = sent(
+        pagerduty(), state="dead", transcript=said, last_error="400", about=incident(title=f"Drift {HOSTILE}")
+    )
     eve = signed_in(person("eve", "IC"))
     shown = page(eve, delivery.get_absolute_url())
     assert HOSTILE not in shown
@@ -328,7 +350,9 @@ def test_a_delivery_shows_the_masked_conversation_as_text() -> None:
 
 def test_what_was_said_about_an_incident_is_read_only_by_those_who_see_it() -> None:
     about = incident(title="Income drifts in Bavaria")
-    delivery = sent(pagerduty(), about=about, state="dead", transcript=[{"request": {"body": "Bavaria"}, "response": {}}])
+    delivery = sent(
+        pagerduty(), about=about, state="dead", transcript=[{"request": {"body": "Bavaria"}, "response": {}}]
+    )
     secret = sent(pagerduty("Second"), about=incident(title="Insider", restricted=True), state="dead")
     for address in (url("deliveries"), delivery.get_absolute_url()):
         assert "Bavaria" not in page(ada(), address)
@@ -374,7 +398,9 @@ def test_an_incident_shows_where_it_lives_outside(rf: Any) -> None:
     request = rf.get("/")
     request.user = User.objects.get(username="ann")
     assert incident_panel(request, about) == ""
-    RemoteLink.objects.create(connection=row, incident=about, remote_id="PD-7", url="https://acme.pagerduty.com/incidents/PD-7")
+    RemoteLink.objects.create(
+        connection=row, incident=about, remote_id="PD-7", url="https://acme.pagerduty.com/incidents/PD-7"
+    )
     other = pagerduty("Odd")
     RemoteLink.objects.create(connection=other, incident=about, remote_id="x", url="javascript:alert(1)")
     delivery = sent(row, state="dead", about=about, last_error="Wrong key")

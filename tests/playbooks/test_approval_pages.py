@@ -17,12 +17,15 @@ from tests.scenes import incident, person, system
 
 pytestmark = pytest.mark.django_db
 
+
 # --- approvals -----------------------------------------------------------------------------------
 def test_ann_fills_the_form_and_the_run_goes_on() -> None:
     ann = person("ann", "IC")
     run, client = a_run(published(), incident(ann), ann), signed_in(ann)
     form = run.approvals.get()
-    wrong = client.post(form.get_absolute_url(), {"field-finding": f"Income {HOSTILE}", "field-share": "much"})
+    wrong = client.post(
+        form.get_absolute_url(), {"field-finding": f"Income {HOSTILE}", "field-share": "much"}
+    )
     shown = wrong.content.decode()
     assert wrong.status_code == 422
     assert "Write a number." in shown
@@ -75,7 +78,9 @@ def test_whoever_started_the_run_reads_why_they_cannot_approve() -> None:
 
 def test_other_parameters_than_those_shown_are_not_approved() -> None:
     asked = asked_for_approval(person("mia", "MLE"))
-    answer = signed_in(person("bo", "BO")).post(asked.get_absolute_url(), {"then": "approve", "seen": "0" * 64})
+    answer = signed_in(person("bo", "BO")).post(
+        asked.get_absolute_url(), {"then": "approve", "seen": "0" * 64}
+    )
     assert answer.status_code == 409
     assert "other parameters" in answer.content.decode()
 

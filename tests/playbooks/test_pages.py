@@ -18,6 +18,7 @@ from tests.scenes import incident, person
 
 pytestmark = pytest.mark.django_db
 
+
 def test_strangers_are_sent_to_sign_in() -> None:
     for name in ("playbooks", "runs", "approvals", "new"):
         answer = Client().get(reverse(f"playbooks:{name}"))
@@ -48,7 +49,9 @@ def test_a_reporter_does_not_read_playbooks() -> None:
 
 
 def test_hostile_text_in_a_playbook_stays_text() -> None:
-    text = TEXT.replace("title: Serve the fallback", f'title: "{HOSTILE}"').replace("summary: Ask", f"summary: {HOSTILE} Ask")
+    text = TEXT.replace("title: Serve the fallback", f'title: "{HOSTILE}"').replace(
+        "summary: Ask", f"summary: {HOSTILE} Ask"
+    )
     playbook = published(text=text)
     client = signed_in(person("mia", "MLE"))
     addresses = (playbook.get_absolute_url(), reverse("playbooks:version", args=[playbook.slug, 1]), reverse("playbooks:playbooks"),
@@ -77,7 +80,9 @@ def test_mia_saves_a_draft_with_problems_and_is_told_the_lines() -> None:
     playbook, client = published(), signed_in(person("mia", "MLE"))
     broken = TEXT.format(slug="pb-drift").replace("kind: decide", "kind: guess")
     address = reverse("playbooks:edit", args=[playbook.slug])
-    answer = client.post(address, {"source": broken.replace("\n", "\r\n"), "note": "Guess instead"}, follow=True)
+    answer = client.post(
+        address, {"source": broken.replace("\n", "\r\n"), "note": "Guess instead"}, follow=True
+    )
     shown = answer.content.decode()
     assert "line 15, column 11" in shown
     draft = playbook.versions.get(status="draft")
@@ -91,7 +96,10 @@ def test_problems_are_told_while_typing() -> None:
     shown = client.post(reverse("playbooks:check"), {"source": "playbook: x\nsteps: {}"}).content.decode()
     assert "line 2" in shown
     assert "<html" not in shown
-    assert "No problems" in client.post(reverse("playbooks:check"), {"source": TEXT.format(slug="x")}).content.decode()
+    assert (
+        "No problems"
+        in client.post(reverse("playbooks:check"), {"source": TEXT.format(slug="x")}).content.decode()
+    )
 
 
 def test_two_people_do_not_overwrite_each_others_draft_unseen() -> None:
@@ -99,7 +107,9 @@ def test_two_people_do_not_overwrite_each_others_draft_unseen() -> None:
     address = reverse("playbooks:edit", args=[playbook.slug])
     seen = publishing.save_draft(playbook, TEXT.format(slug="pb-drift") + "# a\n", by=mia).sha256
     publishing.save_draft(playbook, TEXT.format(slug="pb-drift") + "# by mia\n", by=mia)
-    answer = signed_in(lee).post(address, {"source": TEXT.format(slug="pb-drift") + "# by lee\n", "seen": seen})
+    answer = signed_in(lee).post(
+        address, {"source": TEXT.format(slug="pb-drift") + "# by lee\n", "seen": seen}
+    )
     assert answer.status_code == 409
     assert "# by lee" in answer.content.decode()
     assert playbook.versions.get(status="draft").source.endswith("# by mia\n")
@@ -133,7 +143,9 @@ def test_drafting_and_publishing_are_different_rights() -> None:
 
 def test_a_version_shows_what_changed() -> None:
     playbook, mia = published(), person("mia", "MLE")
-    publishing.save_draft(playbook, TEXT.format(slug="pb-drift").replace("default: 0.2", "default: 0.3"), by=mia)
+    publishing.save_draft(
+        playbook, TEXT.format(slug="pb-drift").replace("default: 0.2", "default: 0.3"), by=mia
+    )
     shown = page(signed_in(mia), reverse("playbooks:version", args=[playbook.slug, 2]))
     assert '<span class="added">+  - {name: limit, kind: number, default: 0.3' in shown
     assert '<span class="removed">-  - {name: limit, kind: number, default: 0.2' in shown
@@ -165,7 +177,9 @@ def test_mia_starts_a_playbook_on_an_incident() -> None:
 
 def test_wrong_inputs_are_told_beside_the_field_and_kept() -> None:
     mia, playbook, found = person("mia", "MLE"), published(), incident()
-    answer = signed_in(mia).post(reverse("playbooks:start", args=[playbook.slug]), {"incident": found.key, "field-limit": "7"})
+    answer = signed_in(mia).post(
+        reverse("playbooks:start", args=[playbook.slug]), {"incident": found.key, "field-limit": "7"}
+    )
     shown = answer.content.decode()
     assert answer.status_code == 422
     assert "Write at most 1." in shown
@@ -246,7 +260,9 @@ def test_failed_runs_of_open_incidents_come_first_with_the_reason() -> None:
     ann = person("ann", "IC")
     playbook = published()
     failed = a_run(playbook, incident(ann), ann)
-    Run.objects.filter(pk=failed.pk).update(state="failed", reason="The gateway does not answer. Start it, then retry.")
+    Run.objects.filter(pk=failed.pk).update(
+        state="failed", reason="The gateway does not answer. Start it, then retry."
+    )
     fine = a_run(playbook, incident(ann), ann)
     shown = page(signed_in(ann), reverse("playbooks:runs"))
     assert shown.index("The gateway does not answer") < shown.index(f"run {fine.pk}")
@@ -287,7 +303,9 @@ def test_older_runs_are_on_the_next_page() -> None:
     ann, playbook = person("ann", "IC"), published()
     found = incident(ann)
     version = PlaybookVersion.objects.get()
-    Run.objects.bulk_create(Run(version=version, playbook=playbook, incident=found, state="succeeded") for _ in range(45))
+    Run.objects.bulk_create(
+        Run(version=version, playbook=playbook, incident=found, state="succeeded") for _ in range(45)
+    )
     first = signed_in(ann).get(reverse("playbooks:runs"))
     following = first.context["page"].next
     second = signed_in(ann).get(reverse("playbooks:runs"), {"after": following})
