@@ -9,7 +9,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from incidents.access import can
+from incidents.access import can, visible
+from incidents.models import Incident
 from playbooks.models import Approval
 
 #: title, address, right needed to see it ("" for everybody who signed in)
@@ -35,12 +36,15 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         if right and not can(request.user, right):
             continue
         current = request.path == url if url == "/" else request.path.startswith(url)
-        entries.append({"title": title, "url": url, "current": current, "count": _count(title)})
+        entries.append({"title": title, "url": url, "current": current, "count": _count(title, request.user)})
     return {"navigation": entries}
 
 
-def _count(title: str) -> int:
-    return Approval.objects.filter(decision="pending").count() if title == "Approvals" else 0
+def _count(title: str, user: Any) -> int:
+    if title != "Approvals":
+        return 0
+    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    return Approval.objects.filter(decision="pending", incident__in=seen).count()
 
 
 class ViewersTimeZone:

@@ -7,6 +7,7 @@ from typing import Any
 
 from incidents import outbox, sweeps
 from incidents.models import Event
+from incidents.pages import panels
 from integrations import http
 from integrations.inbox import drain
 from integrations.outbox import announce, deliver
@@ -62,4 +63,11 @@ def _fetch(url: str) -> bytes:
 
 def connect() -> None:
     """Give lower floors what only upper ones have. Called once per process, when Django is ready."""
+    from integrations.pages import panels as outside  # late: pages are of no use to a worker
+    from playbooks.pages import panels as work
+
     dataset.set_fetcher(_fetch)
+    panels.register("runs", work.incident_panel, order=10)
+    panels.register("deliveries", outside.incident_panel, order=60)
+    panels.register_now("approvals", work.now_panel, order=10)
+    panels.register_now("connections", outside.now_panel, order=60)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -55,7 +55,13 @@ class _OpenedOnDemand(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
-class EncryptedJSONField(models.TextField):
+if TYPE_CHECKING:
+    _Text = models.TextField[Any, Any]
+else:
+    _Text = models.TextField
+
+
+class EncryptedJSONField(_Text):
     """A dict kept as ciphertext. To rotate, put the new key first and save the rows again."""
 
     descriptor_class = _OpenedOnDemand

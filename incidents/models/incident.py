@@ -325,6 +325,13 @@ class Incident(ConcurrentTransitionMixin, models.Model):
     def attest(self, *, by: Any, role: str, statement: str, at: datetime | None = None) -> Event:
         """A signed statement that the harm stopped, in the role of commander or model owner."""
         require(by, "incident.attest", self)
+        held = by.role_codes(self.system_id) | {r.role for r in self.roles.filter(user=by)}
+        if self.owner_id == by.pk:
+            held |= {"IC"}
+        if self.system is not None and self.system.owner_id == by.pk:
+            held |= {"MO"}
+        if role not in held:
+            raise lifecycle.Refused("attest", [f"You are not {role} here; attest in a role that you hold."])
         with transaction.atomic():
             row = Attestation.objects.create(
                 incident=self, by=by, role=role, statement=statement, at=at or timezone.now()

@@ -92,9 +92,10 @@ class RoleGrant(models.Model):
 
     class Meta:
         constraints = [
+            models.UniqueConstraint(fields=["user", "role", "system"], name="role_granted_once_on_a_system"),
             models.UniqueConstraint(
-                fields=["user", "role", "system"], name="role_granted_once", nulls_distinct=False
-            )
+                fields=["user", "role"], condition=models.Q(system=None), name="role_granted_once_everywhere"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -126,9 +126,7 @@ def announcement_of(event: Event, kind: str) -> Announcement:
         )  # fmt: skip
     served = incident.serving[0] if incident.serving else {}
     url = base + incident.get_absolute_url()
-    actions = [("Open incident", url)]
-    if kind == "approval" and event.data.get("url"):
-        actions.insert(0, ("Decide", base + event.data["url"]))
+    actions = [("Decide", base + event.data["url"])] if kind == "approval" and event.data.get("url") else []
     facts = [("Alerts", f"{incident.alert_count} ({incident.firing_count} firing)")]
     if incident.contained_at:
         facts.append(("Contained", incident.contained_at.strftime("%Y-%m-%d %H:%M UTC")))

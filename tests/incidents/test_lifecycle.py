@@ -345,3 +345,23 @@ def test_fillable_names_are_fields_of_the_incident():
             Incident._meta.get_field(name)
         except FieldDoesNotExist:
             pytest.fail(f"{name} is not a field of Incident")
+
+
+def test_nobody_attests_in_a_role_that_they_do_not_hold():
+    ann, sec = person("ann", "IC"), person("sec", "SEC")
+    found = triaged(ann)
+    with pytest.raises(Refused, match="role that you hold"):
+        found.attest(by=sec, role="MO", statement="Fine.")
+    found.system.owner = sec
+    found.system.save()
+    assert found.attest(by=sec, role="MO", statement="Fine.")
+
+
+def test_a_role_is_granted_once_everywhere():
+    ann = person("ann", "IC")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ann.grants.create(role="IC")
+    credit = system("credit")
+    ann.grants.create(role="IC", system=credit)
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ann.grants.create(role="IC", system=credit)

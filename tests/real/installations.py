@@ -18,6 +18,8 @@ KEYS = {
     "HOLDFAST_SECRET_KEY": "a secret key that only the tests use",
     "HOLDFAST_ENCRYPTION_KEYS": "YW4gZW5jcnlwdGlvbiBrZXkgZm9yIHRlc3RzIG9ubHk=",
     "HOLDFAST_EGRESS_ALLOW": "127.0.0.0/8",
+    # vendors' specifications refuse links to an address of this machine
+    "HOLDFAST_BASE_URL": "http://holdfast.example.com",
 }
 
 

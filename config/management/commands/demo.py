@@ -18,7 +18,9 @@ class Command(BaseCommand):
     help = "Load people, AI systems and incidents of the demo. Refuses a database that holds real ones."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--password", help="password of all demo people (default: a random one, printed once)")
+        parser.add_argument(
+            "--password", help="password of all demo people (default: a random one, printed once)"
+        )
         parser.add_argument(
             "--force",
             action="store_true",
@@ -26,7 +28,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        taken = [model._meta.verbose_name_plural for model in (Incident, AISystem, Connection) if model.objects.exists()]
+        taken = [
+            model._meta.verbose_name_plural
+            for model in (Incident, AISystem, Connection)
+            if model.objects.exists()
+        ]
         if taken and not options["force"]:
             raise CommandError(
                 f"This installation has {' and '.join(map(str, taken))} already; the demo would mix with them and change their "

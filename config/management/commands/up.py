@@ -1,6 +1,6 @@
 """`manage.py up`: prepare the installation, then serve it in the foreground.
 
-Preparing (migrate, first administrator, demo) happens here. Then this process replaces itself with
+Preparing (migrate, shipped playbooks, first administrator, demo) happens here. Then this process replaces itself with
 `config/supervisor.py`, which needs neither Django nor memory, and which starts the web server.
 """
 
@@ -28,6 +28,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
 from config.env import remember_address
+from playbooks import library
 
 #: A number of our own for PostgreSQL's advisory lock: several hosts may start at once, one migrates.
 _MIGRATING = 0x401DFA57
@@ -79,6 +80,7 @@ class Command(BaseCommand):
         try:
             with migration_lock():
                 call_command("migrate", verbosity=0, interactive=False)
+                library.install()
                 told = self.first_start(demo=options["demo"])
         except DatabaseError as error:
             raise CommandError(f"The database cannot be prepared: {error}".strip()) from error

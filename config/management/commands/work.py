@@ -12,6 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from config.collector import settle
 from config.worker import Worker
 
 
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         signal.signal(signal.SIGINT, stop)
         worker = Worker(threads=options["threads"])
         worker.start()
+        settle()
         self.stdout.write(f"worker {worker.name} ready")
         self.stdout.flush()
         asked_to_stop.wait()
