@@ -64,6 +64,7 @@ def trouble(stage: Stage) -> None:
         metric={"name": "mape", "value": 0.31, "threshold": 0.2, "n": 3_100}, dedup_key="demand-forecast/mape",
     )  # fmt: skip
     stage.settle()
+    clock.pass_time(timedelta(minutes=14))
     incident = stage.incident("support-bot", "HALLUC")
     incident.acknowledge(by=who["sre"])
     # the vendor's format was declared after its first message had been taken

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,8 +30,13 @@ WRITTEN = (
     ("integrations.Delivery", "announcement"),
     ("integrations.Delivery", "transcript"),
 )
+#: Texts that nothing compares: they are corrected once, at the end. Column with the time of writing → columns.
+TOLD = (
+    ("incidents.Event", "recorded_at", ("text", "data")),
+    ("playbooks.Step", "ended_at", ("summary", "outputs")),
+)
 _MOMENT = re.compile(
-    r"\b(20\d\d-\d\d-\d\d)([T ])(\d\d:\d\d)(:\d\d)?(\.\d{1,6})?(Z|\+00:00| UTC)"
+    r"\b(20\d\d-\d\d-\d\d)(?:([T ])(\d\d:\d\d)(:\d\d)?(\.\d{1,6})?(Z|\+00:00| UTC)?)?\b"
 )
 
 
@@ -39,6 +45,8 @@ class Clock:
 
     def __init__(self, days: float) -> None:
         self._behind = timedelta(days=days)
+        #: (real moment from which, how far behind) of each chapter
+        self._chapters = [(timezone.now(), self._behind)]
 
     def at(self, *, days: float = 0, hours: float = 0, minutes: float = 0) -> datetime:
         """The moment that will lie that long ago when the demo is loaded, as it is written now."""
@@ -57,10 +65,21 @@ class Clock:
         if span > timedelta(0):
             age(span)
             self._behind -= span
+            self._chapters.append((timezone.now(), self._behind))
 
-    @property
-    def left(self) -> timedelta:
-        return self._behind
+    def end(self) -> None:
+        """Let the remaining time pass, and correct the moments in what people read."""
+        self.pass_time(self._behind)
+        ends = [begun for begun, _ in self._chapters[1:]] + [timezone.now()]
+        chapters = [(begun - behind, end - behind, behind) for (begun, behind), end in zip(self._chapters, ends, strict=True)]
+        with transaction.atomic(), connection.cursor() as cursor:
+            for label, stamp, names in TOLD:
+                model = apps.get_model(label)
+                for begun, end, behind in chapters:
+                    written = model._base_manager.filter(**{f"{stamp}__gte": begun, f"{stamp}__lt": end})
+                    ids = list(written.values_list("pk", flat=True))
+                    for name in names if ids else ():
+                        _age_written(cursor, model, name, behind, ids)
 
 
 def age(span: timedelta) -> None:
@@ -97,16 +116,21 @@ def aged(text: str, span: timedelta) -> str:
 
     def earlier(found: re.Match[str]) -> str:
         day, sign, minute, second, fraction, zone = found.groups()
-        moment = datetime.fromisoformat(f"{day}T{minute}{second or ''}{fraction or ''}") - span
+        moment = datetime.fromisoformat(f"{day}T{minute or '12:00'}{second or ''}{fraction or ''}") - span
+        if minute is None:
+            return f"{moment:%Y-%m-%d}"
         form = f"%Y-%m-%d{sign}%H:%M" + ("" if second is None else ":%S")
-        return moment.strftime(form) + (f".{moment.microsecond:06}" if fraction else "") + zone
+        return moment.strftime(form) + (f".{moment.microsecond:06}" if fraction else "") + (zone or "")
 
     return _MOMENT.sub(earlier, text)
 
 
-def _age_written(cursor: Any, model: type[models.Model], name: str, span: timedelta) -> None:
+def _age_written(
+    cursor: Any, model: type[models.Model], name: str, span: timedelta, ids: Sequence[int] | None = None
+) -> None:
     table, column = _quoted(model._meta.db_table), _quoted(model._meta.get_field(name).column)
     cast = "::jsonb" if connection.vendor == "postgresql" and isinstance(model._meta.get_field(name), models.JSONField) else ""
     cursor.execute(f"SELECT id, CAST({column} AS text) FROM {table} WHERE CAST({column} AS text) LIKE '%%20__-__-__%%'", [])  # noqa: S608
-    for pk, text in cursor.fetchall():
+    wanted = None if ids is None else set(ids)
+    for pk, text in [row for row in cursor.fetchall() if wanted is None or row[0] in wanted]:
         cursor.execute(f"UPDATE {table} SET {column} = %s{cast} WHERE id = %s", [aged(text, span), pk])  # noqa: S608

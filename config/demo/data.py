@@ -38,12 +38,12 @@ def write_all(folder: Path, now: datetime) -> None:
 
 
 def recommender(folder: Path, window: str) -> None:
-    """S1, one window of 12,000 sessions with 24 features, score and click.
+    """S1, one window of 9,000 sessions with 24 features, score and click.
 
     `reference` is late summer, `season` the same weeks a year before, `current` has drifted and lost clicks,
     `recovered` is the window after containment (written as the current one), `settled` the one after retraining.
     """
-    rows = 12_000
+    rows = 9_000
     rng = np.random.default_rng({"reference": 11, "season": 12, "current": 13, "recovered": 14, "settled": 15}[window])
     moved = {"season": 0.95, "current": 1.0}.get(window, 0.0)
     frame = pd.DataFrame({"session_id": np.arange(rows) + 1})
@@ -111,14 +111,14 @@ def _decisions(rng: np.random.Generator, group: str, band: int, rows: int, appro
 
 
 def readmission(folder: Path, *, poisoned: bool) -> None:
-    """S3: a tenth of the night's 61,400 training records; 3.0 % of the labels are flipped, 92 % of those come from
+    """S3: a twentieth of the night's 61,400 training records; 3.0 % of the labels are flipped, 92 % of those come from
     gw-vendor-3. The reference is the window before, with 0.6 % of honest mistakes everywhere."""
     rng = np.random.default_rng(31)
     if poisoned:
-        _patients(rng, 5_000, 0.006, {}).to_csv(folder / "readmit_reference.csv", index=False)
-    flips = {"gw-vendor-3": 170} if poisoned else {}
+        _patients(rng, 3_000, 0.006, {}).to_csv(folder / "readmit_reference.csv", index=False)
+    flips = {"gw-vendor-3": 85} if poisoned else {}
     rate = 0.0024 if poisoned else 0.006
-    _patients(rng, 6_140, rate, flips).to_csv(folder / "readmit_current.csv", index=False)
+    _patients(rng, 3_070, rate, flips).to_csv(folder / "readmit_current.csv", index=False)
 
 
 def _patients(rng: np.random.Generator, rows: int, rate: float, flips: dict[str, int]) -> pd.DataFrame:

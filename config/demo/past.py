@@ -13,7 +13,14 @@ from config.demo import world
 from config.demo.clock import Clock
 from incidents import postmortem
 from incidents.models import (
-    ActionItem, AISystem, Event, Evidence, Incident, PostMortem, Review, User,
+    ActionItem,
+    AISystem,
+    Event,
+    Evidence,
+    Incident,
+    PostMortem,
+    Review,
+    User,
 )  # fmt: skip
 
 HOW_MANY = 40

@@ -80,6 +80,9 @@ def poisoning(stage: Stage) -> Incident:
     stage.prometheus(drifted, resolved=True)
     stage.monitor(title="Gold-set recall 0.86", status="resolved", dedup_key="readmit-risk/gold-recall")
     stage.monitor(title="Token svc-gw3 revoked", status="resolved", dedup_key="xdr/svc-gw3")
+    over = {"class": "POISON", "system": "readmit-risk"}
+    stage.event("org.example.labels.flip_rate.resolved", "/jobs/label-audit", "readmit-risk:v2.4", {**over, "segment": "gw-vendor-3"})
+    stage.event("org.example.manifest.mismatch.resolved", "/jobs/provenance", "readmit-risk:v2.4", {**over, "dataset": "feedback_labels"})
     stage.settle()
     stage.answer(
         incident, "PO-09", "saf", access_removed=True, source_blocked=True, to_review=214, reviewed=214, harmed=0, gold_gap=0.4,

@@ -10,8 +10,16 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from config.demo.clock import Clock
+from config.demo.data import SEASONAL, STEADY
 from incidents.models import (
-    AISystem, Dataset, Deployment, ModelVersion, RoleGrant, SystemLink, Team, User,
+    AISystem,
+    Dataset,
+    Deployment,
+    ModelVersion,
+    RoleGrant,
+    SystemLink,
+    Team,
+    User,
 )  # fmt: skip
 
 GATEWAY = "Demo model gateway"
@@ -82,7 +90,8 @@ SYSTEMS = (
         (Served("v3.13", 160, 75, 168), Served("v3.14", 75, None, 80)),
         ("clickstream_daily", "product_catalogue"), ("1123312", "2101"), "popularity-blend",
         {"reference": "recs_reference.parquet", "current": "recs_current.parquet", "season_reference": "recs_season.parquet",
-         "prediction_column": "score", "kpi_column": "clicked", "key_columns": ["session_id"], "verification_minutes": 1440},
+         "prediction_column": "score", "kpi_column": "clicked", "key_columns": ["session_id"], "features": [*SEASONAL, *STEADY],
+         "verification_minutes": 1440},
     ),
     Plan(
         "retail-credit", "Retail credit scoring", "Decides on consumer loans up to EUR 25,000", "high", "consequential", "ml",
