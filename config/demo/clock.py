@@ -35,9 +35,7 @@ TOLD = (
     ("incidents.Event", "recorded_at", ("text", "data")),
     ("playbooks.Step", "ended_at", ("summary", "outputs")),
 )
-_MOMENT = re.compile(
-    r"\b(20\d\d-\d\d-\d\d)(?:([T ])(\d\d:\d\d)(:\d\d)?(\.\d{1,6})?(Z|\+00:00| UTC)?)?\b"
-)
+_MOMENT = re.compile(r"\b(20\d\d-\d\d-\d\d)(?:([T ])(\d\d:\d\d)(:\d\d)?(\.\d{1,6})?(Z|\+00:00| UTC)?)?\b")
 
 
 class Clock:
@@ -67,11 +65,19 @@ class Clock:
             self._behind -= span
             self._chapters.append((timezone.now(), self._behind))
 
+    @property
+    def behind(self) -> timedelta:
+        """How far the demo's present lies before the real one."""
+        return self._behind
+
     def end(self) -> None:
         """Let the remaining time pass, and correct the moments in what people read."""
         self.pass_time(self._behind)
         ends = [begun for begun, _ in self._chapters[1:]] + [timezone.now()]
-        chapters = [(begun - behind, end - behind, behind) for (begun, behind), end in zip(self._chapters, ends, strict=True)]
+        chapters = [
+            (begun - behind, end - behind, behind)
+            for (begun, behind), end in zip(self._chapters, ends, strict=True)
+        ]
         with transaction.atomic(), connection.cursor() as cursor:
             for label, stamp, names in TOLD:
                 model = apps.get_model(label)
@@ -107,7 +113,8 @@ def _stamps() -> dict[str, list[str]]:
     return found
 
 
-def _quoted(name: str) -> str:
+def _quoted(name: str | None) -> str:
+    assert name is not None  # concrete fields have a column
     return connection.ops.quote_name(name)
 
 
@@ -128,9 +135,11 @@ def aged(text: str, span: timedelta) -> str:
 def _age_written(
     cursor: Any, model: type[models.Model], name: str, span: timedelta, ids: Sequence[int] | None = None
 ) -> None:
-    table, column = _quoted(model._meta.db_table), _quoted(model._meta.get_field(name).column)
-    cast = "::jsonb" if connection.vendor == "postgresql" and isinstance(model._meta.get_field(name), models.JSONField) else ""
-    cursor.execute(f"SELECT id, CAST({column} AS text) FROM {table} WHERE CAST({column} AS text) LIKE '%%20__-__-__%%'", [])  # noqa: S608
+    field = next(f for f in model._meta.concrete_fields if f.name == name)
+    table, column = _quoted(model._meta.db_table), _quoted(field.column)
+    is_jsonb = connection.vendor == "postgresql" and isinstance(field, models.JSONField)
+    cast, text = "::jsonb" if is_jsonb else "", f"CAST({column} AS text)"
+    cursor.execute(f"SELECT id, {text} FROM {table} WHERE {text} LIKE %s", ["%20__-__-__%"])  # noqa: S608
     wanted = None if ids is None else set(ids)
     for pk, text in [row for row in cursor.fetchall() if wanted is None or row[0] in wanted]:
         cursor.execute(f"UPDATE {table} SET {column} = %s{cast} WHERE id = %s", [aged(text, span), pk])  # noqa: S608

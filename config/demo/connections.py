@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from config.demo import gateway
 from config.demo.world import GATEWAY
 from incidents.models import User
 from integrations.connecting import connect
@@ -35,8 +37,16 @@ ROUTES: dict[str, tuple[str, list[str], str]] = {
     "Issue for SEV1 to SEV3": ("Demo Jira (recorder)", [], 'severity=~"[123]"'),
 }
 LATE_ROUTES: dict[str, tuple[str, list[str], str]] = {
-    "Former team, support assistant": ("Demo Slack of the former team (recorder)", ["opened"], 'system="support-bot"'),
-    "Vendor in maintenance": ("Demo PagerDuty in maintenance (recorder)", ["opened"], 'system="demand-forecast"'),
+    "Former team, support assistant": (
+        "Demo Slack of the former team (recorder)",
+        ["opened"],
+        'system="support-bot"',
+    ),
+    "Vendor in maintenance": (
+        "Demo PagerDuty in maintenance (recorder)",
+        ["opened"],
+        'system="demand-forecast"',
+    ),
 }
 
 
@@ -67,7 +77,11 @@ def open_all(base: str, token: str, by: User) -> Doors:
 def add_routes(routes: dict[str, tuple[str, list[str], str]]) -> None:
     for position, (name, (connection, kinds, matchers)) in enumerate(routes.items(), start=1):
         Route.objects.create(
-            name=name, connection=Connection.objects.get(name=connection), kinds=kinds, matchers=matchers, position=10 * position
+            name=name,
+            connection=Connection.objects.get(name=connection),
+            kinds=kinds,
+            matchers=matchers,
+            position=10 * position,
         )
 
 
@@ -77,13 +91,23 @@ def move_to(base: str, former: str) -> None:
         return
     for row in Connection.objects.filter(name__in=OUTSIDE):
         row.settings = {
-            name: value.replace(former, base, 1) if isinstance(value, str) and value.startswith(f"{former}/demo/") else value
+            name: value.replace(former, base, 1)
+            if isinstance(value, str) and value.startswith(f"{former}/demo/")
+            else value
             for name, value in row.settings.items()
         }
         row.save(update_fields=["settings"])
     for link in RemoteLink.objects.filter(url__startswith=f"{former}/demo/"):
         link.url = link.url.replace(former, base, 1)
         link.save(update_fields=["url"])
+
+
+def follow(folder: Path, base: str) -> None:
+    """The demo's server listens at `base` from now on: its connections to itself follow."""
+    known = gateway.marker(folder)
+    if known is not None and known["base"] != base:
+        move_to(base, known["base"])
+        gateway.mark(folder, {**known, "base": base})
 
 
 def _filled(raw: dict[str, Any], base: str, token: str) -> dict[str, Any]:

@@ -8,21 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from config.demo.world import SEASONAL, STEADY
+
 #: S2: (rows, approved) per risk band, best band first; the sums are 19,324 of 30,100 and 5,629 of 12,210.
 BANDS = {
     "A": ((9000, 8100), (10000, 7200), (7100, 3124), (4000, 900)),
     "B": ((2900, 1995), (4000, 2200), (3110, 1055), (2200, 379)),
 }
-#: S1: features that move with the season, and by how many standard deviations.
-SEASONAL = {
-    "price_band": 0.53, "category_affinity": 0.57, "days_since_last_visit": 0.44, "basket_value": 0.41,
-    "discount_share": 0.46, "gift_flag_rate": 0.52, "session_minutes": 0.38, "search_share": 0.39, "evening_share": 0.42,
-}  # fmt: skip
-STEADY = (
-    "account_age", "returns_12m", "device_score", "region_index", "page_depth", "scroll_rate", "newsletter_opens",
-    "review_count", "wishlist_size", "brand_loyalty", "delivery_distance", "payment_speed", "support_contacts",
-    "morning_share", "app_share",
-)  # fmt: skip
 SOURCES = ("gw-vendor-1", "gw-vendor-2", "gw-vendor-3", "site-north", "site-south", "site-coast")
 
 
@@ -44,7 +36,9 @@ def recommender(folder: Path, window: str) -> None:
     `recovered` is the window after containment (written as the current one), `settled` the one after retraining.
     """
     rows = 9_000
-    rng = np.random.default_rng({"reference": 11, "season": 12, "current": 13, "recovered": 14, "settled": 15}[window])
+    rng = np.random.default_rng(
+        {"reference": 11, "season": 12, "current": 13, "recovered": 14, "settled": 15}[window]
+    )
     moved = {"season": 0.95, "current": 1.0}.get(window, 0.0)
     frame = pd.DataFrame({"session_id": np.arange(rows) + 1})
     season = rng.normal(0.0, 1.0, rows)
@@ -168,7 +162,10 @@ def _payments(rng: np.random.Generator, rows: int, start: datetime, factor: int)
     return pd.DataFrame(
         {
             "tx_id": [f"t{int(start.timestamp())}-{number}" for number in range(rows)],
-            "at": [(start.astimezone(UTC) + timedelta(seconds=int(s))).strftime("%Y-%m-%dT%H:%M:%SZ") for s in seconds],
+            "at": [
+                (start.astimezone(UTC) + timedelta(seconds=int(s))).strftime("%Y-%m-%dT%H:%M:%SZ")
+                for s in seconds
+            ],
             "amount": (amounts * factor).round(2),
             "currency": rng.choice(["EUR", "PLN", "CZK"], rows, p=[0.8, 0.15, 0.05]),
             "merchant_category": rng.choice(["grocery", "travel", "fuel", "online", "cash"], rows),

@@ -32,7 +32,13 @@ PREFIX = "/demo/"
 MARKER, STATE = "demo.json", "demo-gateway.json"
 HERE = "127.0.0.1/32"
 MOST_BYTES = 1 << 20
-NORMAL = {"training": "running", "promotion": "automatic", "ingestion": "open", "blocked_sources": [], "quarantined": []}
+NORMAL = {
+    "training": "running",
+    "promotion": "automatic",
+    "ingestion": "open",
+    "blocked_sources": [],
+    "quarantined": [],
+}
 STATUSES = {"11": ("To Do", "new"), "21": ("In Progress", "indeterminate"), "31": ("Done", "done")}
 
 
@@ -83,9 +89,10 @@ class Recorders:
             raw = environ["wsgi.input"].read(size) if 0 < size <= MOST_BYTES else b""
             sent = json.loads(raw) if raw else {}
         except ValueError:
-            status, body, headers = 400, {"error": "The body is not JSON."}, {}
+            answer: Answer = 400, {"error": "The body is not JSON."}, {}
         else:
-            status, body, headers = self._answer(environ, sent)
+            answer = self._answer(environ, sent)
+        status, body, headers = answer
         content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         kind = "text/plain; charset=utf-8" if isinstance(body, str) else "application/json"
         start_response(
@@ -98,11 +105,19 @@ class Recorders:
         method = environ["REQUEST_METHOD"]
         match [unquote(part) for part in environ["PATH_INFO"][len(PREFIX) :].strip("/").split("/")]:
             case ["slack", "archives", *_] | ["jira", "browse", *_] if method == "GET":
-                return 200, "A recorder of the Holdfast demo. At the real vendor this would be the message or issue.\n", {}
+                return (
+                    200,
+                    "A recorder of the Holdfast demo. At the real vendor this would be the message or issue.\n",
+                    {},
+                )
             case _ if not isinstance(sent, dict):
                 return 400, {"error": "Send a JSON object."}, {}
             case ["pagerduty", "v2", "enqueue"] if sent.get("routing_key") == self.token:
-                return 202, {"status": "success", "message": "Event processed", "dedup_key": sent.get("dedup_key")}, {}
+                return (
+                    202,
+                    {"status": "success", "message": "Event processed", "dedup_key": sent.get("dedup_key")},
+                    {},
+                )
             case ["busy", *_]:
                 return 503, {"status": "busy", "message": "Scheduled maintenance"}, {"Retry-After": "900"}
             case _ if not self._knows(environ):
@@ -155,7 +170,11 @@ class Recorders:
             issues = state.setdefault("issues", {})
             match [method, *rest]:
                 case ["POST", "search", "jql"]:
-                    found = [k for k, i in issues.items() if any(f'"{label}"' in sent.get("jql", "") for label in i["labels"])]
+                    found = [
+                        k
+                        for k, i in issues.items()
+                        if any(f'"{label}"' in sent.get("jql", "") for label in i["labels"])
+                    ]
                     return 200, {"issues": [{"key": key} for key in found]}, {}
                 case ["POST", "issue"]:
                     key = f"{sent['fields']['project']['key']}-{len(issues) + 1}"
@@ -166,7 +185,11 @@ class Recorders:
                 case ["GET", "issue", "createmeta", *_]:
                     return 200, {"issueTypes": [{"name": "Task", "subtask": False}]}, {}
                 case [_, "issue", key, *_] if key not in issues:
-                    return 404, {"errorMessages": ["Issue does not exist or you do not have permission to see it."]}, {}
+                    return (
+                        404,
+                        {"errorMessages": ["Issue does not exist or you do not have permission to see it."]},
+                        {},
+                    )
                 case ["POST", "issue", _, "remotelink"]:
                     return 201, {"id": 1}, {}
                 case ["GET", "issue", key, "comment"]:
@@ -175,7 +198,15 @@ class Recorders:
                     issues[key]["comments"].append({"properties": sent.get("properties", [])})
                     return 201, {"id": str(len(issues[key]["comments"]))}, {}
                 case ["GET", "issue", key, "transitions"]:
-                    return 200, {"transitions": [{"id": i, "name": n, "to": _status(i)} for i, (n, _) in STATUSES.items()]}, {}
+                    return (
+                        200,
+                        {
+                            "transitions": [
+                                {"id": i, "name": n, "to": _status(i)} for i, (n, _) in STATUSES.items()
+                            ]
+                        },
+                        {},
+                    )
                 case ["POST", "issue", key, "transitions"]:
                     issues[key]["status"] = sent["transition"]["id"]
                     return 204, "", {}
@@ -198,12 +229,12 @@ def set_up(folder: Path, traffic: dict[str, dict[str, Any]]) -> None:
 
 
 @contextmanager
-def serving(app: Application) -> Iterator[str]:
+def serving(app: Application, base: str) -> Iterator[str]:
     """Serve `app` on this machine while the demo is loaded; gives the address.
 
-    It is the installation's own address when that is free, so that what is recorded reads as it will later.
+    It is `base`, where the installation listens later, when that is free: what is recorded reads as it will then.
     """
-    asked = urlsplit(settings.HOLDFAST_BASE_URL)
+    asked = urlsplit(base)
     own = asked.hostname in ("127.0.0.1", "localhost") and asked.port
     try:
         server = make_server("127.0.0.1", own or 0, app, _Server, _Silent)

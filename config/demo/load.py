@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from config.demo import aside, connections, data, gateway, past, story, world
+from config.demo import aside, attack, connections, data, gateway, past, story, world
 from config.demo.clock import Clock
 from config.demo.stage import Stage
+from config.env import remembered_address
 from incidents import wake
 from incidents.models import SeverityProfile, User
 from playbooks import library
@@ -24,28 +26,22 @@ def load(folder: Path, password: str) -> list[User]:
 
     Workers of this process are not woken meanwhile: stories do their work themselves, in their own time.
     """
+    base = remembered_address(folder) or settings.HOLDFAST_BASE_URL
+    if not os.environ.get("HOLDFAST_BASE_URL"):
+        settings.HOLDFAST_BASE_URL = base  # `up` may have moved since the settings were read
     former = wake.register(None)
     allowed = settings.HOLDFAST_EGRESS_ALLOW
     token = secrets.token_urlsafe(24)
     gateway.allow_here()
     try:
-        with _hasty(), gateway.serving(gateway.Recorders(folder, token)) as here:
+        with _hasty(), gateway.serving(gateway.Recorders(folder, token), base) as here:
             people = _tell(folder, password, here, token)
-        base = settings.HOLDFAST_BASE_URL
         connections.move_to(base, here)
         gateway.mark(folder, {"token": token, "base": base, "loaded_at": timezone.now().isoformat()})
     finally:
         settings.HOLDFAST_EGRESS_ALLOW = allowed
         wake.register(former)
     return list(people.values())
-
-
-def follow(folder: Path, base: str) -> None:
-    """The demo's server listens at `base` from now on: its connections to itself follow."""
-    known = gateway.marker(folder)
-    if known is not None and known["base"] != base:
-        connections.move_to(base, known["base"])
-        gateway.mark(folder, {**known, "base": base})
 
 
 @contextmanager
@@ -76,7 +72,7 @@ def _tell(folder: Path, password: str, here: str, token: str) -> dict[str, User]
     doors = connections.open_all(here, token, by=people["ann"])
     stage = Stage(clock, people, systems, doors, datasets)
     past.live_through(clock, people, systems)
-    story.poisoning(stage)
+    attack.poisoning(stage)
     story.drift(stage)
     aside.noise(stage)
     story.bias(stage)

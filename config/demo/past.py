@@ -92,10 +92,16 @@ def _date_back(incident: Incident, end: datetime) -> None:
     """The post-mortem's verbs know only the present: their facts belong to the last two days of the incident. What was
     told then is not told again now."""
     told = Event.objects.filter(incident=incident)
-    told.filter(Q(kind__startswith="postmortem.") | Q(kind__startswith="action.")).update(at=end - timedelta(hours=30))
+    told.filter(Q(kind__startswith="postmortem.") | Q(kind__startswith="action.")).update(
+        at=end - timedelta(hours=30)
+    )
     told.update(recorded_at=F("at"), published_at=F("at"))
-    PostMortem.objects.filter(incident=incident).update(created_at=end - timedelta(hours=40), updated_at=end - timedelta(hours=30))
-    ActionItem.objects.filter(incident=incident).update(created_at=end - timedelta(hours=30), closed_at=end - timedelta(hours=2))
+    PostMortem.objects.filter(incident=incident).update(
+        created_at=end - timedelta(hours=40), updated_at=end - timedelta(hours=30)
+    )
+    ActionItem.objects.filter(incident=incident).update(
+        created_at=end - timedelta(hours=30), closed_at=end - timedelta(hours=2)
+    )
     Review.objects.filter(postmortem__incident=incident).update(at=end - timedelta(hours=6))
     approved = end - timedelta(hours=6) if incident.pm_approved_at else None
     Incident.objects.filter(pk=incident.pk).update(pm_approved_at=approved, updated_at=end)
@@ -117,14 +123,21 @@ def _one(
         system=system, severity=severity, at=detected, summary=f"{kind.title}. {kind.cause}",
     )  # fmt: skip
     source = rng.choice(SOURCES)
-    Incident.objects.filter(pk=incident.pk).update(detection_source=source, alert_count=0 if source == "person" else rng.randint(1, 9))
+    Incident.objects.filter(pk=incident.pk).update(
+        detection_source=source, alert_count=0 if source == "person" else rng.randint(1, 9)
+    )
     acked = detected + after(18)
     triaged = acked + after(70)
     incident.acknowledge(by=ann, at=acked)
     plan = world.plan_of(kind.system)
     given = world.answers(plan)
     if rng.random() < 0.12:
-        incident.move("false_positive", by=ann, at=triaged, note="Checked by hand: the monitor compared the wrong windows.")
+        incident.move(
+            "false_positive",
+            by=ann,
+            at=triaged,
+            note="Checked by hand: the monitor compared the wrong windows.",
+        )
         return incident
     incident.move(
         "triaged", by=ann, at=triaged, owner=ann, onset_at=detected - after(rng.choice((40, 240, 1500))), onset_confidence="medium",
@@ -133,13 +146,25 @@ def _one(
     )  # fmt: skip
     contained = triaged + after(120)
     mitigated = min(contained + after(420), now - timedelta(hours=30))
-    Evidence.keep(incident, "figures.json", f'{{"system": "{system.slug}", "severity": {severity}}}'.encode(), source="monitor", at=triaged)
+    Evidence.keep(
+        incident,
+        "figures.json",
+        f'{{"system": "{system.slug}", "severity": {severity}}}'.encode(),
+        source="monitor",
+        at=triaged,
+    )
     incident.contain(by=ann, at=contained)
     incident.verified(
-        passed=True, source="manual check", checks=[{"name": "Main figure is back within its range", "ok": True}], at=mitigated
+        passed=True,
+        source="manual check",
+        checks=[{"name": "Main figure is back within its range", "ok": True}],
+        at=mitigated,
     )
     incident.move(
-        "mitigated", by=ann, at=mitigated, no_playbook_reason="Handled by the runbook; playbooks were introduced later."
+        "mitigated",
+        by=ann,
+        at=mitigated,
+        no_playbook_reason="Handled by the runbook; playbooks were introduced later.",
     )
     incident.move(
         "post_mortem", by=ann, at=mitigated + timedelta(hours=3), harm_stopped=True, affected_frozen=True,
@@ -168,9 +193,13 @@ def _learn(kind: Kind, severity: int, incident: Incident, people: dict[str, User
             incident, by=mo, title=kind.action, kind="prevent", owner=people["dana"],
             due_at=(now + timedelta(days=30)).date(), done_when=kind.done_when, factor=factor, priority="P2",
         )  # fmt: skip
-        postmortem.finish_action(item, by=people["dana"], evidence=f"Change merged and tested: {kind.done_when}.")
+        postmortem.finish_action(
+            item, by=people["dana"], evidence=f"Change merged and tested: {kind.done_when}."
+        )
     else:
-        PostMortem.objects.filter(pk=pm.pk).update(no_actions_because="The cause is known and its cost is below the effort.")
+        PostMortem.objects.filter(pk=pm.pk).update(
+            no_actions_because="The cause is known and its cost is below the effort."
+        )
     pm.refresh_from_db()
     for username, role in (("mrc", "MRC"), ("bo", "BO"), ("eth", "ETH")):
         if severity <= 2:

@@ -17,10 +17,9 @@ from config.demo.clock import Clock
 from config.demo.connections import Doors
 from config.wiring import LISTENERS
 from incidents import outbox
-from incidents.models import AISystem, Incident, User
+from incidents.models import AISystem, Incident, Task, User
 from integrations.inbox import drain
 from integrations.inbox.receive import predispatch
-from integrations.models import Delivery
 from integrations.outbox import deliver
 from playbooks import approvals, engine
 from playbooks.models import Approval, Run
@@ -33,10 +32,23 @@ class Stage:
     """Everything a story needs, and the verbs it is told with."""
 
     def __init__(
-        self, clock: Clock, people: dict[str, User], systems: dict[str, AISystem], doors: Doors, datasets: Path
+        self,
+        clock: Clock,
+        people: dict[str, User],
+        systems: dict[str, AISystem],
+        doors: Doors,
+        datasets: Path,
     ) -> None:
-        self.clock, self.people, self.systems, self.doors, self.datasets = clock, people, systems, doors, datasets
+        self.clock, self.people, self.systems, self.doors, self.datasets = (
+            clock,
+            people,
+            systems,
+            doors,
+            datasets,
+        )
         self._door = predispatch(_nothing)
+        #: fingerprint → when the alert began, and how far behind the clock was
+        self._began: dict[str, tuple[datetime, timedelta]] = {}
 
     def post(self, path: str, body: Any, content_type: str = "application/json") -> None:
         """Send one message through the inbound path, as a monitor would. Raises RuntimeError when it is refused."""
@@ -98,6 +110,17 @@ class Stage:
         """The newest incident of that system and class."""
         return Incident.objects.filter(system__slug=system, incident_class=incident_class).latest("pk")
 
+    def fresh(self, incident: Incident) -> Incident:
+        """The incident as it is in the database now: time has passed since it was read."""
+        return Incident.objects.get(pk=incident.pk)
+
+    def remedied(self, incident: Incident, title: str) -> None:
+        """A remediation task that is done."""
+        task = Task.objects.create(
+            incident=incident, kind="remediation", title=title, assignee=self.people["sre"]
+        )
+        task.complete(by=self.people["ann"])
+
     def pending(self, incident: Incident) -> Approval | None:
         """What the incident's runs ask a person now."""
         return Approval.objects.filter(incident=incident, decision="pending").select_related("step").first()
@@ -129,9 +152,6 @@ class Stage:
             until -= span
             self.settle()
 
-    def undelivered(self) -> Iterable[Delivery]:
-        return Delivery.objects.exclude(state="delivered")
-
     def _asked(self, incident: Incident, step: str) -> Approval:
         asked = self.pending(incident)
         if asked is None or asked.step.key != step:
@@ -142,15 +162,26 @@ class Stage:
         return asked
 
     def _prometheus_alert(self, alert: Mapping[str, Any], resolved: bool) -> dict[str, Any]:
-        notes = {name: str(alert[name]) for name in ("summary", "description", "value", "threshold") if name in alert}
+        notes = {
+            name: str(alert[name])
+            for name in ("summary", "description", "value", "threshold")
+            if name in alert
+        }
         if "n" in alert:
             notes["sample_size"] = str(alert["n"])
-        labels = {k: str(v) for k, v in alert.items() if k not in ("summary", "description", "value", "threshold", "n", "ago")}
+        labels = {
+            k: str(v)
+            for k, v in alert.items()
+            if k not in ("summary", "description", "value", "threshold", "n", "ago")
+        }
         digest = hashlib.sha256(json.dumps(labels, sort_keys=True).encode()).hexdigest()
         now = timezone.now()
+        begun, behind = self._began.setdefault(
+            digest, (now - timedelta(minutes=float(alert.get("ago", 5))), self.clock.behind)
+        )
         return {
             "status": "resolved" if resolved else "firing", "labels": labels, "annotations": notes,
-            "startsAt": _iso(now - timedelta(minutes=float(alert.get("ago", 5)))),
+            "startsAt": _iso(begun - (behind - self.clock.behind)),
             "endsAt": _iso(now) if resolved else "0001-01-01T00:00:00Z",
             "generatorURL": f"http://prometheus.example.org/graph?g0.expr={labels.get('metric', 'alert')}",
             "fingerprint": digest[:16],

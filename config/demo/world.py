@@ -10,7 +10,6 @@ from django.contrib.auth.hashers import make_password
 from django.utils import timezone
 
 from config.demo.clock import Clock
-from config.demo.data import SEASONAL, STEADY
 from incidents.models import (
     AISystem,
     Dataset,
@@ -46,6 +45,18 @@ TEAMS = {
     "response": "Incident response", "ml": "Machine learning", "platform": "Platform", "data": "Data platform",
     "security": "Security", "risk": "Risk and compliance", "business": "Product and business", "clinical": "Clinical safety",
 }  # fmt: skip
+
+
+#: S1: features that move with the season, and by how many standard deviations.
+SEASONAL = {
+    "price_band": 0.53, "category_affinity": 0.57, "days_since_last_visit": 0.44, "basket_value": 0.41,
+    "discount_share": 0.46, "gift_flag_rate": 0.52, "session_minutes": 0.38, "search_share": 0.39, "evening_share": 0.42,
+}  # fmt: skip
+STEADY = (
+    "account_age", "returns_12m", "device_score", "region_index", "page_depth", "scroll_rate", "newsletter_opens",
+    "review_count", "wishlist_size", "brand_loyalty", "delivery_distance", "payment_speed", "support_contacts",
+    "morning_share", "app_share",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -195,9 +206,21 @@ def make_systems(clock: Clock, people: dict[str, User]) -> dict[str, AISystem]:
             _serve(system, served, clock, people)
         SystemLink.objects.bulk_create(
             [
-                SystemLink(system=system, kind="dashboard", title="Model dashboard", url=f"{BOARD}/{plan.slug}"),
-                SystemLink(system=system, kind="registry", title="Registry", url=f"https://mlflow.example.org/#/models/{plan.slug}"),
-                SystemLink(system=system, kind="runbook", title="Runbook", url=f"https://wiki.example.org/runbooks/{plan.slug}"),
+                SystemLink(
+                    system=system, kind="dashboard", title="Model dashboard", url=f"{BOARD}/{plan.slug}"
+                ),
+                SystemLink(
+                    system=system,
+                    kind="registry",
+                    title="Registry",
+                    url=f"https://mlflow.example.org/#/models/{plan.slug}",
+                ),
+                SystemLink(
+                    system=system,
+                    kind="runbook",
+                    title="Runbook",
+                    url=f"https://wiki.example.org/runbooks/{plan.slug}",
+                ),
             ]
         )
         systems[plan.slug] = system

@@ -27,6 +27,7 @@ from django.core.management import call_command, get_commands
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, connection
 
+from config.demo import connections as demo
 from config.env import remember_address
 from playbooks import library
 
@@ -82,6 +83,7 @@ class Command(BaseCommand):
                 call_command("migrate", verbosity=0, interactive=False)
                 library.install()
                 told = self.first_start(demo=options["demo"])
+                demo.follow(settings.HOLDFAST_DATA, address)
         except DatabaseError as error:
             raise CommandError(f"The database cannot be prepared: {error}".strip()) from error
         connection.close()
