@@ -16,16 +16,19 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from granian.utils.proxies import wrap_wsgi_with_proxy_headers
 
+from config.collector import settle
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
 def build() -> object:
     """Django, the inbound path in front of it, measuring around both, and trusted proxies outermost."""
     django = get_wsgi_application()
+    from config.demo.gateway import mounted
     from config.observability import measured
     from integrations.inbox.receive import predispatch
 
-    application = measured(predispatch(django))
+    application = measured(mounted(predispatch(django)))
     if settings.HOLDFAST_TRUSTED_PROXIES:
         application = wrap_wsgi_with_proxy_headers(application, settings.HOLDFAST_TRUSTED_PROXIES)
     return application
@@ -66,6 +69,7 @@ if os.environ.get("HOLDFAST_SUPERVISOR_LIFE"):
     end_with(int(os.environ["HOLDFAST_SUPERVISOR_LIFE"]))
 if os.environ.pop("HOLDFAST_EMBEDDED_WORKER", ""):
     host_worker()
+settle()
 # The server copies the environment into every request; secrets were read and have no business there.
 for _name in ("HOLDFAST_SECRET_KEY", "HOLDFAST_ENCRYPTION_KEYS", "HOLDFAST_METRICS_TOKEN", "DATABASE_URL"):
     os.environ.pop(_name, None)

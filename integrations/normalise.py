@@ -119,6 +119,9 @@ def _is_deep(value: Any) -> bool:
 
 def text(value: Any, limit: int | None = None) -> str:
     """Any JSON value as storable text: None is "", booleans as in JSON, structures as compact JSON."""
+    if type(value) is str and value.isascii() and "\0" not in value:  # nearly always, and many times per alert
+        out = value.strip()
+        return out if limit is None or len(out) <= limit else out[: limit - 1].rstrip() + "…"
     match value:
         case str():
             out = _clean(value)
@@ -220,7 +223,7 @@ def first(of: Mapping[str, Any], *names: str) -> Any:
     """The first value among `names` that is there and not empty."""
     for name in names:
         value = of.get(name)
-        if value not in (None, "", [], {}):
+        if value or (value is not None and not isinstance(value, str | list | dict)):
             return value
     return None
 
