@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import time
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from config.demo import load
 from incidents.models import AISystem, Incident
 from integrations.models import Connection
 
@@ -38,8 +38,12 @@ class Command(BaseCommand):
                 f"This installation has {' and '.join(map(str, taken))} already; the demo would mix with them and change their "
                 "times. Use an empty data folder (manage.py up --data FOLDER --demo), or insist with --force."
             )
+        from config.demo import load  # needs the extra `diagnosis`, which `manage.py help` must not
+
         password = options["password"] or secrets.token_urlsafe(9)
         started = time.monotonic()
+        # two hundred calls to the recorders are no news
+        logging.getLogger("integrations.http").setLevel(logging.WARNING)
         people = load.load(settings.HOLDFAST_DATA, password)
         self.stdout.write(
             f"demo loaded in {time.monotonic() - started:.0f} s; sign in with the password {password} (shown this once) as"
