@@ -282,7 +282,10 @@ MEDIA_ROOT = HOLDFAST_DATA / "files"
 
 # --- API -----------------------------------------------------------------------------------------
 HOLDFAST_API_PER_MINUTE = env.number(
-    "HOLDFAST_API_PER_MINUTE", 6000, low=1, help="API requests a minute that one user may make of one web process"
+    "HOLDFAST_API_PER_MINUTE",
+    6000,
+    low=1,
+    help="API requests a minute that one user may make of one web process",
 )
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

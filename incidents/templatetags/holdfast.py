@@ -148,7 +148,7 @@ def class_title(code: str) -> str:
 
 @register.filter
 def due_title(kind: str) -> str:
-    """"ack" → "Acknowledge"."""
+    """The title of a kind of due time."""
     return _DUE_TITLES.get(kind, kind)
 
 

@@ -54,7 +54,7 @@ def shown(row: Connection) -> dict[str, Any]:
     except UnknownProvider:
         return {}
     secret = {field.name for field in connecting.fields_of(kind) if field.secret}
-    settings: dict[str, Any] = row.settings  # type: ignore[assignment]
+    settings: dict[str, Any] = row.settings
     plain = mask(settings, kind.secrets(settings))
     return {name: MASK if name in secret and value else value for name, value in plain.items()}
 
