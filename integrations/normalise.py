@@ -119,7 +119,8 @@ def _is_deep(value: Any) -> bool:
 
 def text(value: Any, limit: int | None = None) -> str:
     """Any JSON value as storable text: None is "", booleans as in JSON, structures as compact JSON."""
-    if type(value) is str and value.isascii() and "\0" not in value:  # nearly always, and many times per alert
+    # nearly always so, and asked many times per alert
+    if type(value) is str and value.isascii() and "\0" not in value:
         out = value.strip()
         return out if limit is None or len(out) <= limit else out[: limit - 1].rstrip() + "…"
     match value:
