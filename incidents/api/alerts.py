@@ -17,7 +17,7 @@ from incidents.api.pages import LastSeenFirst
 from incidents.api.queries import IncidentKey, OneOrMore, Query, Word
 from incidents.intake.signal import FAMILIES
 from incidents.models import Alert
-from incidents.pages.door import visible_alerts
+from incidents.visibility import visible_alerts
 
 
 class AlertSerializer(serializers.ModelSerializer):
@@ -56,7 +56,7 @@ class AlertViewSet(Api, viewsets.ReadOnlyModelViewSet):
     queryset = Alert.objects.all()
 
     def get_queryset(self) -> QuerySet[Alert]:
-        return visible_alerts(self.request.user).select_related("system", "incident")  # type: ignore[arg-type]
+        return visible_alerts(self.request.user).select_related("system", "incident")
 
     @extend_schema(summary="Alerts, last seen first", parameters=[AlertQuery])
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:

@@ -19,7 +19,7 @@ from incidents.api.pages import BySlug
 from incidents.api.queries import OneOrMore, Query, Word
 from incidents.models import AISystem, Dataset, Deployment, ModelVersion, SystemLink
 from incidents.models.systems import RISK_TIERS
-from incidents.pages.door import visible_systems
+from incidents.visibility import visible_systems
 
 
 class DeploymentSerializer(serializers.ModelSerializer):
@@ -115,7 +115,7 @@ class SystemViewSet(
     http_method_names = ["get", "post", "patch", "head", "options"]
 
     def get_queryset(self) -> QuerySet[AISystem]:
-        rows = visible_systems(self.request.user)  # type: ignore[arg-type]
+        rows = visible_systems(self.request.user)
         return rows.select_related("owner").prefetch_related("upstream", "links", "deployments__version")
 
     @extend_schema(summary="AI systems by slug", parameters=[SystemQuery])

@@ -12,9 +12,10 @@ from django.shortcuts import get_object_or_404, render
 
 from incidents.models import Alert
 from incidents.models.alerts import LEVELS
-from incidents.pages.door import me, signed_in, visible_alerts
+from incidents.pages.door import me, signed_in
 from incidents.pages.keyset import page_of
 from incidents.report.document import duration
+from incidents.visibility import visible_alerts
 
 SIZE = 40
 VIEWS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -7,14 +7,13 @@ from functools import wraps
 from typing import Any, cast
 
 from django.contrib.auth.views import redirect_to_login
-from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django_fsm import ConcurrentTransition
 
-from incidents.access import RIGHTS, NotAllowed, can, visible
+from incidents.access import NotAllowed, visible
 from incidents.lifecycle import Refused
-from incidents.models import AISystem, Alert, Incident, User
+from incidents.models import Incident, User
 
 View = Callable[..., HttpResponse]
 #: What a verb raises when it says no; the page shows `reasons_of` and keeps what was typed.
@@ -100,27 +99,6 @@ def reasons_of(error: BaseException) -> list[str]:
 def status_of(error: BaseException) -> int:
     """The HTTP status of a page that shows this refusal."""
     return 403 if isinstance(error, NotAllowed) else 422 if isinstance(error, ValueError) else 409
-
-
-def visible_alerts(user: User) -> QuerySet[Alert]:
-    """Alerts of incidents that the user sees, and unattached ones for those who see incidents."""
-    seen = visible(user, Incident.objects.all()).order_by().values("pk")
-    attached = Q(incident__in=seen)
-    if can(user, "incident.see"):
-        return Alert.objects.filter(attached | Q(incident=None))
-    return Alert.objects.filter(attached | Q(incident=None, system__in=_granted(user)))
-
-
-def visible_systems(user: User) -> QuerySet[AISystem]:
-    """The whole inventory, or the systems on which the user holds a role that sees incidents."""
-    if can(user, "incident.see") or can(user, "system.edit"):
-        return AISystem.objects.all()
-    return AISystem.objects.filter(pk__in=_granted(user))
-
-
-def _granted(user: User) -> QuerySet[Any, Any]:
-    grants = user.grants.filter(role__in=RIGHTS["incident.see"]).exclude(system=None)
-    return grants.values("system_id")
 
 
 def number_of(key: str) -> int:

@@ -13,8 +13,9 @@ from incidents.lifecycle import Guard, Move
 from incidents.models import AISystem, Incident, SeverityProfile, Task, User
 from incidents.models.incident import ANSWERS, CLASS_TITLES, Attestation
 from incidents.models.severity import SEVERITIES
-from incidents.pages.door import number_of, visible_systems
+from incidents.pages.door import number_of
 from incidents.pages.severity_form import SeverityForm
+from incidents.visibility import visible_systems
 
 CLASSES = [("", "Choose a class"), *sorted(CLASS_TITLES.items(), key=lambda pair: pair[1])]
 

@@ -16,9 +16,10 @@ from incidents.access import require, visible
 from incidents.models import Incident, ResponseDue, User
 from incidents.models.incident import CLASS_TITLES
 from incidents.pages import forms
-from incidents.pages.door import No, me, reasons_of, signed_in, status_of, visible_systems
+from incidents.pages.door import No, me, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
 from incidents.pages.now import with_next_due
+from incidents.visibility import visible_systems
 
 SIZE = 30
 #: name → (title, order); the keys of the sort menu

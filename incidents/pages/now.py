@@ -13,7 +13,8 @@ from incidents import lifecycle
 from incidents.access import can, visible
 from incidents.models import ActionItem, AISystem, Incident, ResponseDue, Task, User
 from incidents.pages import live, panels
-from incidents.pages.door import me, signed_in, visible_alerts, visible_systems
+from incidents.pages.door import me, signed_in
+from incidents.visibility import visible_alerts, visible_systems
 
 SHOWN = 12
 #: Own incidents whose missing things are looked up; each costs a few queries.

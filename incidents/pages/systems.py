@@ -15,9 +15,10 @@ from incidents import lifecycle
 from incidents.access import can, require, visible
 from incidents.models import AISystem, Dataset, Incident, SystemLink
 from incidents.pages.bars import deployment_bars
-from incidents.pages.door import me, signed_in, visible_alerts, visible_systems
+from incidents.pages.door import me, signed_in
 from incidents.pages.forms import people
 from incidents.pages.keyset import page_of
+from incidents.visibility import visible_alerts, visible_systems
 
 SIZE = 40
 
