@@ -78,14 +78,27 @@ def can(user: Any, right: str, incident: Incident | None = None, system_id: int 
     if user.role_codes(system_id) & allowed:
         return True
     if incident is not None:
-        named = {role for role, uid in _named(incident) if uid == user.pk}
-        if incident.owner_id == user.pk:
-            named.add("IC")
-        if named & allowed:
+        if named_roles(user, incident) & allowed:
             return True
         if right == "incident.see" and incident.reported_by_id == user.pk:
             return True
     return False
+
+
+def can_somewhere(user: Any, right: str) -> bool:
+    """True when the user holds the right everywhere or on at least one system: what is needed to be
+    shown a place (a list, a menu entry) whose rows are narrowed to what the user may see."""
+    if can(user, right):
+        return True
+    if not getattr(user, "is_authenticated", False) or not user.is_active:
+        return False
+    return bool(user.roles_anywhere() & RIGHTS[right])
+
+
+def require_somewhere(user: Any, right: str) -> None:
+    """Raise NotAllowed unless `can_somewhere`."""
+    if not can_somewhere(user, right):
+        raise NotAllowed(right)
 
 
 def sees_restricted(user: User, incident: Incident) -> bool:
@@ -95,9 +108,16 @@ def sees_restricted(user: User, incident: Incident) -> bool:
     return incident.owner_id == user.pk or any(uid == user.pk for _, uid in _named(incident))
 
 
+def named_roles(user: User, incident: Incident) -> frozenset[str]:
+    """Roles in which the user is named on the incident; whoever owns it commands it."""
+    named = {role for role, uid in _named(incident) if uid == user.pk}
+    return frozenset(named | {"IC"} if incident.owner_id == user.pk else named)
+
+
 def _named(incident: Incident) -> list[tuple[str, int]]:
     if incident._named_people is None:
-        incident._named_people = list(incident.roles.values_list("role", "user_id")) if incident.pk else []
+        # `all()` takes the rows that a list has prefetched
+        incident._named_people = [(r.role, r.user_id) for r in incident.roles.all()] if incident.pk else []
     return incident._named_people
 
 

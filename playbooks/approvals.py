@@ -9,7 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from incidents.access import RIGHTS, NotAllowed, can, visible
+from incidents.access import RIGHTS, NotAllowed, can, named_roles, visible
 from incidents.lifecycle import Refused
 from incidents.models import Incident, ModelVersion, Task
 from incidents.wake import wake
@@ -19,6 +19,8 @@ from playbooks.perform import input_hash
 
 #: The break-glass review is due after this time.
 REVIEW = timedelta(hours=24)
+#: (system, version) of model versions that a person authored
+Authored = frozenset[tuple[int, str]]
 #: From this class on requester, author and approver are different people.
 FOUR_EYES = "R2"
 
@@ -69,14 +71,17 @@ def answer(approval: Approval, by: Any, data: Mapping[str, Any]) -> Approval:
     return approval
 
 
-def objection(approval: Approval, by: Any) -> str:
-    """Why this person may not decide or answer it now; empty when they may. For pages and lists."""
+def objection(approval: Approval, by: Any, authored: Authored | None = None) -> str:
+    """Why this person may not decide or answer it now; empty when they may. For pages and lists.
+
+    A list hands over what the person `authored`, read once; else it is looked up.
+    """
     try:
         _open(approval, "")
         if approval.kind == "form":
             _may_answer(approval, by)
         else:
-            _allowed(approval, by)
+            _allowed(approval, by, authored)
     except (NotAllowed, Refused) as refusal:
         return str(refusal)
     return ""
@@ -87,11 +92,13 @@ def waiting_for(user: Any, limit: int = 50) -> list[Approval]:
     pending = (
         Approval.objects.filter(decision="pending", incident__in=visible(user, Incident.objects.all()))
         .select_related("incident__system", "run__playbook", "run__started_by", "step")
+        .prefetch_related("incident__roles")
         .order_by("incident__severity", "expires_at", "pk")
     )
+    authored = _authored_by(user)
     found = []
     for asked in pending.iterator(chunk_size=100):
-        if not objection(asked, user):
+        if not objection(asked, user, authored):
             found.append(asked)
             if len(found) == limit:
                 break
@@ -100,10 +107,7 @@ def waiting_for(user: Any, limit: int = 50) -> list[Approval]:
 
 def roles_of(user: Any, incident: Incident) -> frozenset[str]:
     """The person's roles on the incident: granted, named there, and commander for its owner."""
-    roles = user.role_codes(incident.system_id) | set(
-        incident.roles.filter(user=user).values_list("role", flat=True)
-    )
-    return frozenset(roles | {"IC"}) if incident.owner_id == user.pk else frozenset(roles)
+    return frozenset(user.role_codes(incident.system_id) | named_roles(user, incident))
 
 
 class _NotYou(Refused):
@@ -136,7 +140,7 @@ def _open(asked: Approval, seen: str) -> None:
         raise Refused("approve", ["You were shown other parameters. Reload and look again."])
 
 
-def _allowed(asked: Approval, by: Any) -> str:
+def _allowed(asked: Approval, by: Any, authored: Authored | None = None) -> str:
     """The role in which the person approves. Raises NotAllowed, _NotYou."""
     right = f"approve.{max(asked.risk, 'R1')}"
     if not can(by, right, asked.incident):
@@ -152,7 +156,7 @@ def _allowed(asked: Approval, by: Any) -> str:
             raise _NotYou(
                 "approve", ["Four eyes: whoever asked for this cannot approve it. Ask a colleague."]
             )
-        if (version := _authored(asked, by)) is not None:
+        if (version := _authored(asked, by, authored)) is not None:
             raise _NotYou(
                 "approve",
                 [
@@ -190,16 +194,18 @@ def _break_glass(asked: Approval, by: Any, yes: bool, reason: str) -> str:
     return "IC"
 
 
-def _authored(asked: Approval, by: Any) -> str | None:
+def _authored(asked: Approval, by: Any, authored: Authored | None = None) -> str | None:
     """The model version among the step's parameters that this person authored, if any."""
     named = {str(value) for value in _leaves(asked.step.inputs)}
-    if not named or asked.incident.system_id is None:
+    system = asked.incident.system_id
+    if not named or system is None:
         return None
-    return (
-        ModelVersion.objects.filter(system_id=asked.incident.system_id, author=by, version__in=named)
-        .values_list("version", flat=True)
-        .first()
-    )
+    known = _authored_by(by, system=system) if authored is None else authored
+    return next((version for version in sorted(named) if (system, version) in known), None)
+
+
+def _authored_by(user: Any, **which: Any) -> Authored:
+    return frozenset(ModelVersion.objects.filter(author=user, **which).values_list("system_id", "version"))
 
 
 def _leaves(value: Any) -> list[Any]:

@@ -309,8 +309,9 @@ def _reply(session: Session, asked: Approval, row: Step) -> Result | None:
         return None
     if asked.decision == "rejected":
         who = asked.decided_by or "somebody"
+        why = asked.reason.strip() or "no reason given"
         return Result(
-            Failed(f"Rejected by {who}: {asked.reason or 'no reason given'}."),
+            Failed(f"Rejected by {who}: {why}" + ("" if why.endswith((".", "!", "?", "…")) else ".")),
             {"approved": False, "by": str(who), "reason": asked.reason},
         )
     if asked.decision == "pending" and (asked.expires_at is None or session.now < asked.expires_at):

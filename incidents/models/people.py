@@ -72,12 +72,19 @@ class User(AbstractUser):
         return self.display_name or self.get_full_name() or self.username
 
     def role_codes(self, system_id: int | None = None) -> frozenset[str]:
-        """Codes of the roles held everywhere, by the person's teams' systems, or on `system_id`."""
+        """Codes of the roles held everywhere or on `system_id`."""
+        return frozenset(role for role, scope in self._granted() if scope is None or scope == system_id)
+
+    def roles_anywhere(self) -> frozenset[str]:
+        """Codes of the roles held everywhere or on any system."""
+        return frozenset(role for role, _ in self._granted())
+
+    def _granted(self) -> list[tuple[str, int | None]]:
         cached: list[tuple[str, int | None]] | None = getattr(self, "_grants", None)
         if cached is None:
             cached = list(self.grants.values_list("role", "system_id"))
             self._grants = cached
-        return frozenset(role for role, scope in cached if scope is None or scope == system_id)
+        return cached
 
 
 class RoleGrant(models.Model):

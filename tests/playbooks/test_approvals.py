@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from incidents.access import NotAllowed
 from incidents.lifecycle import Refused
-from incidents.models import Incident, ModelVersion, Task
+from incidents.models import Incident, ModelVersion, Task, User
 from playbooks import approvals, control, forms
 from playbooks.models import Approval, Run, Step
 from tests import scenes
@@ -56,6 +59,14 @@ def test_a_risky_step_waits_for_a_yes_and_then_acts(world: World) -> None:
     assert world.traffic["champion"] == 0
     told = kinds(run.incident)
     assert told.index("approval.requested") < told.index("approval.approved") < told.index("step.done")
+
+
+def test_a_reason_that_is_a_sentence_gets_no_second_full_stop(world: World) -> None:
+    bob = scenes.person("bob", "BO")
+    run = advance(started(RISKY))
+    approvals.decide(asked(run), bob, False, "It loses churn.")
+    assert "Rejected by bob: It loses churn." in (reason := advance(run).reason)
+    assert ".." not in reason
 
 
 def test_a_no_needs_a_reason_and_fails_the_step(world: World) -> None:
@@ -318,3 +329,28 @@ def test_a_question_waits_only_for_those_who_may_answer(world: World) -> None:
     assert approvals.waiting_for(bob) == [asked(run)]
     assert approvals.waiting_for(max) == []
     assert "held by the roles" in approvals.objection(asked(run), max)
+
+
+def test_looking_for_what_waits_asks_as_much_for_four_questions_as_for_one(
+    world: World, django_assert_num_queries: Any
+) -> None:
+    bob = User.objects.get(pk=scenes.person("bob", "BO").pk)
+    advance(started(RISKY))
+    with CaptureQueriesContext(connection) as one:
+        assert len(approvals.waiting_for(bob)) == 1
+    for _ in range(3):
+        advance(started(RISKY))
+    bea = User.objects.get(pk=scenes.person("bea", "BO").pk)
+    with django_assert_num_queries(len(one)):
+        assert len(approvals.waiting_for(bea)) == 4
+
+
+def test_an_author_is_not_waited_for(world: World) -> None:
+    bob = scenes.person("bob", "BO")
+    run = advance(started(RISKY))
+    question = asked(run)
+    ai = scenes.system("churn")
+    Incident.objects.filter(pk=run.incident_id).update(system=ai)
+    ModelVersion.objects.create(system=ai, version="champion", author=bob)
+    assert "Four eyes" in approvals.objection(Approval.objects.get(pk=question.pk), bob)
+    assert approvals.waiting_for(bob) == []
