@@ -10,10 +10,17 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from incidents.access import require
+from incidents.access import can, require, require_somewhere
 from incidents.lifecycle import Refused
 from playbooks.definition import Definition, DefinitionError, Problem, freeze, parse
 from playbooks.models import Playbook, PlaybookVersion
+
+
+def require_reader(user: Any) -> None:
+    """Raise NotAllowed unless the user may read playbooks: who responds, on one system at least, who
+    publishes, and who looks after the configuration."""
+    if not (can(user, "playbook.publish") or can(user, "config.see")):
+        require_somewhere(user, "incident.see")
 
 
 def apply_text(

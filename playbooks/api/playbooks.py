@@ -13,7 +13,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents.access import can, require
+from incidents.access import require
 from incidents.api.base import Api, read
 from incidents.api.pages import BySlug
 from incidents.api.problems import problem
@@ -114,9 +114,7 @@ class PlaybookViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     queryset = Playbook.objects.all()
 
     def get_queryset(self) -> QuerySet[Playbook]:
-        user = self.request.user
-        if not (can(user, "incident.see") or can(user, "playbook.publish") or can(user, "config.see")):
-            raise_unless_seen(user)
+        publishing.require_reader(self.request.user)
         return Playbook.objects.prefetch_related("versions")
 
     def handle_exception(self, exc: Exception) -> Any:
@@ -211,12 +209,6 @@ class PlaybookViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         if found is None:
             raise Http404
         return found
-
-
-def raise_unless_seen(user: Any) -> None:
-    """Roles on one system count as well as those held everywhere."""
-    if not user.grants.exclude(role="REP").exists():
-        require(user, "incident.see")
 
 
 def _located(found: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from incidents.access import RIGHTS, can, require, visible
+from incidents.access import RIGHTS, can, can_somewhere, visible
 from incidents.models import Incident
 from incidents.pages.door import No, find, me, number_of, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
@@ -22,6 +22,7 @@ from playbooks.models import Playbook, PlaybookVersion, Run
 from playbooks.pages.flow import KIND_WORDS, draw
 from playbooks.pages.showing import pairs
 from playbooks.pages.typed import TypedForm
+from playbooks.publishing import require_reader
 
 PAGE = 40
 RUNS_SHOWN = 8
@@ -31,7 +32,7 @@ RUNS_SHOWN = 8
 def playbooks(request: HttpRequest) -> HttpResponse:
     """All playbooks with what is published, drafted and running."""
     user = me(request)
-    require(user, "incident.see")
+    require_reader(user)
     page = page_of(Playbook.objects.all(), ["slug", "id"], request.GET.get("after", ""), PAGE)
     ids = [row.pk for row in page.rows]
     versions: dict[int, dict[str, PlaybookVersion]] = defaultdict(dict)
@@ -53,7 +54,7 @@ def playbooks(request: HttpRequest) -> HttpResponse:
 def playbook(request: HttpRequest, slug: str) -> HttpResponse:
     """One playbook: the published text drawn and written, versions, the newest runs."""
     user = me(request)
-    require(user, "incident.see")
+    require_reader(user)
     found = get_object_or_404(Playbook, slug=slug)
     published = found.published
     seen = visible(user, Incident.objects.all()).order_by().values("pk")
@@ -62,7 +63,7 @@ def playbook(request: HttpRequest, slug: str) -> HttpResponse:
         "playbook": found, "version": published, **drawn(published),
         "versions": list(found.versions.select_related("author", "published_by").defer("source", "frozen")[:30]),
         "runs": list(runs.defer("version__source", "version__frozen")[:RUNS_SHOWN]),
-        "can_draft": can(user, "playbook.draft"), "can_start": published is not None and can(user, "run.start"),
+        "can_draft": can(user, "playbook.draft"), "can_start": published is not None and can_somewhere(user, "run.start"),
     }  # fmt: skip
     return render(request, "playbooks/playbook.html", context)
 
@@ -103,7 +104,7 @@ def _step(definition: Definition, step: StepDef) -> dict[str, Any]:
 def version(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """One version: its text, its difference to another one. POST publishes, archives or discards it."""
     user = me(request)
-    require(user, "incident.see")
+    require_reader(user)
     found = get_object_or_404(Playbook, slug=slug)
     one = get_object_or_404(
         found.versions.select_related("playbook", "author", "published_by"), number=number

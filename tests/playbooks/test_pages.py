@@ -8,13 +8,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from incidents.models import Evidence
+from incidents.models import Evidence, RoleGrant
 from playbooks import publishing
 from playbooks.definition import parse
 from playbooks.models import Playbook, PlaybookVersion, Run
 from playbooks.pages.flow import draw
 from tests.playbooks.page_scenes import HOSTILE, TEXT, a_run, page, published, signed_in
-from tests.scenes import incident, person
+from tests.scenes import incident, person, system
 
 pytestmark = pytest.mark.django_db
 
@@ -46,6 +46,22 @@ def test_the_drawing_leads_a_branch_to_the_end_past_the_steps_between() -> None:
 def test_a_reporter_does_not_read_playbooks() -> None:
     published()
     assert "incident.see" in page(signed_in(person("rep", "REP")), reverse("playbooks:playbooks"), 403)
+
+
+def test_a_role_on_one_system_opens_the_playbooks_and_the_menu_leads_there() -> None:
+    playbook, sam = published(), person("sam")
+    RoleGrant.objects.create(user=sam, role="MLE", system=system("churn"))
+    client = signed_in(sam)
+    shown = page(client, reverse("playbooks:playbooks"))
+    assert f'href="{playbook.get_absolute_url()}"' in shown
+    assert 'href="/playbooks/"' in shown
+    assert 'href="/connections/"' not in shown, "connections serve all systems"
+    assert page(client, playbook.get_absolute_url())
+
+
+def test_whoever_publishes_playbooks_reads_them() -> None:
+    published()
+    assert page(signed_in(person("ada", "ADM")), reverse("playbooks:playbooks"))
 
 
 def test_hostile_text_in_a_playbook_stays_text() -> None:
