@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 #: audience, minutes until due at SEV1 / SEV2 / SEV3 (None: only for its classes), classes always told
+#: (the first are those who are paged: they have heard once the page is due to be acknowledged)
 AUDIENCES: list[tuple[str, int | None, int | None, int | None, frozenset[str]]] = [
-    ("Model owner, commander, platform", 0, 0, 60, frozenset()),
+    ("Model owner, commander, platform", 5, 15, 60, frozenset()),
     ("Data producer or steward", 60, 240, 1440, frozenset({"DATAQ", "DRIFT", "POISON"})),
     ("Security on-call", 0, None, None, frozenset({"POISON", "ADVERS", "INJECT", "LEAK", "AGENT", "SUPPLY"})),
     ("Data protection officer", None, None, None, frozenset({"LEAK", "BIAS"})),

@@ -19,6 +19,7 @@ STATES = [
     (DETECTED, "Detected"), (TRIAGED, "Triaged"), (MITIGATED, "Mitigated"), (POST_MORTEM, "Post-mortem"),
     (CLOSED, "Closed"), (FALSE_POSITIVE, "False positive"), (DUPLICATE, "Duplicate"), (MERGED, "Merged"),
 ]  # fmt: skip
+TITLES = dict(STATES)
 #: being worked on: what "open" means in lists and counts
 OPEN = (DETECTED, TRIAGED, MITIGATED, POST_MORTEM)
 

@@ -105,6 +105,11 @@ class AssessmentSerializer(serializers.Serializer):
     facts = serializers.DictField(child=serializers.BooleanField(), required=False, default=dict)
     chosen = serializers.IntegerField(min_value=1, max_value=5, required=False, allow_null=True, default=None)
     reason = serializers.CharField(required=False, allow_blank=True, default="")
+    cap_approved = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="You approve, by name, that the facts that lower the severity count.",
+    )
 
 
 class TransitionSerializer(serializers.Serializer):

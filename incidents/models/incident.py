@@ -246,7 +246,7 @@ class Incident(ConcurrentTransitionMixin, models.Model):
             targets.on_move(self, move.name, moment)
             return self.record(
                 f"incident.{to}" if move.name != "reopen" else "incident.reopened",
-                text=f"{move.title}: {before} → {to}." + (f" {note}" if note else ""),
+                text=f"{move.title}: {lifecycle.TITLES[before]} → {lifecycle.TITLES[to]}." + (f" {note}" if note else ""),
                 by=by, at=moment, data={"from": before, "to": to, "move": move.name, "note": note},
             )  # fmt: skip
 
@@ -373,14 +373,18 @@ class Incident(ConcurrentTransitionMixin, models.Model):
     # --- verbs: severity -----------------------------------------------------------------------
     def assess(
         self, *, impact: Mapping[str, int], urgency: Mapping[str, int], facts: Mapping[str, bool] | None = None,
-        chosen: int | None = None, reason: str = "", by: Any = None, at: datetime | None = None,
+        chosen: int | None = None, reason: str = "", cap_approved: bool = False,
+        by: Any = None, at: datetime | None = None,
     ) -> SeverityAssessment:  # fmt: skip
-        """Answer the matrix. A chosen severity other than the computed one needs a reason; lowering
-        the severity needs the right to change it. Raises ValueError, NotAllowed, Refused."""
+        """Answer the matrix. A chosen severity other than the computed one needs a reason; caps apply
+        only when `by`, who is then their named approver, says so (`cap_approved`).
+        Raises ValueError, NotAllowed, Refused."""
         if by is not None:
             require(by, "incident.change_severity", self)
+        elif cap_approved:
+            raise lifecycle.Refused("assess", ["Caps need a named approver; automation cannot apply them."])
         profile = SeverityProfile.current()
-        result = severity_rules.assess(profile.data, impact, urgency, facts)
+        result = severity_rules.assess(profile.data, impact, urgency, facts, cap_approved)
         picked = chosen or result.computed
         if picked != result.computed and not reason.strip():
             raise lifecycle.Refused(
@@ -390,7 +394,10 @@ class Incident(ConcurrentTransitionMixin, models.Model):
         with self._changing():
             row = SeverityAssessment.objects.create(
                 incident=self, profile=profile, by=by, at=at or timezone.now(), reason=reason,
-                answers={"impact": dict(impact), "urgency": dict(urgency), "facts": dict(facts or {})},
+                answers={
+                    "impact": dict(impact), "urgency": dict(urgency), "facts": dict(facts or {}),
+                    "cap_approved": cap_approved,
+                },
                 result=result.as_json(), computed=result.computed, chosen=picked,
             )  # fmt: skip
             before, first = self.severity, not self.assessments.exclude(pk=row.pk).exists()
@@ -402,7 +409,8 @@ class Incident(ConcurrentTransitionMixin, models.Model):
                 self.record(
                     "incident.severity_changed",
                     text=f"Severity SEV{before} → SEV{picked}" + (f" (matrix: SEV{result.computed}): {reason}" if reason else "."),
-                    by=by, at=row.at, data={"from": before, "to": picked, "computed": result.computed, "assessment": row.pk},
+                    by=by, at=row.at,
+                    data={"from": before, "to": picked, "computed": result.computed, "caps": list(result.caps), "assessment": row.pk},
                 )  # fmt: skip
         return row
 

@@ -60,7 +60,8 @@ class SeverityAssessment(models.Model):
 
     incident = models.ForeignKey("incidents.Incident", on_delete=models.CASCADE, related_name="assessments")
     profile = models.ForeignKey(SeverityProfile, on_delete=models.PROTECT)
-    #: {"impact": {"SA": 1…5}, "urgency": {"harm": 0…}, "facts": {"F6": true, …}}
+    #: {"impact": {"SA": 1…5}, "urgency": {"harm": 0…}, "facts": {"shadow_model": true, …},
+    #: "cap_approved": whether `by` approved the caps}
     answers = models.JSONField(default=dict)
     #: rules.Assessment.as_json(): impact, urgency, matrix, floors, caps, computed, estimated
     result = models.JSONField(default=dict)

@@ -50,12 +50,13 @@ def assessments(request: HttpRequest, incident: Incident) -> HttpResponse:
 def _result(request: HttpRequest, incident: Incident, form: SeverityForm) -> dict[str, object]:
     result = form.result()
     titles = {d["code"]: d["title"] for d in (*form.profile["dimensions"], *form.profile["urgency"])}
-    floors = {f["code"]: f for f in form.profile["floors"]}
+    rules = {rule["code"]: rule for rule in (*form.profile["floors"], *form.profile["caps"])}
     return {
         "incident": incident, "form": form, "result": result, "rows": form.cells(), "chosen": form.chosen(),
         "because": [titles[code] for code in result.impact_by],
         "estimated": [titles[code] for code in result.estimated],
-        "floors": [floors[code] for code in result.floors],
+        "floors": [rules[code] for code in result.floors],
+        "caps": [rules[code] for code in result.caps],
         "can_change": can(me(request), "incident.change_severity", incident),
     }  # fmt: skip
 

@@ -39,10 +39,15 @@ class SeverityForm(forms.Form):
                 choices=[("", "Not answered"), *options], required=False, label=question["title"],
                 initial=before.get("urgency", {}).get(code, ""),
             )  # fmt: skip
-        for rule in self.profile["floors"]:
+        for rule in self._rules():
             self.fields[f"fact_{rule['fact']}"] = forms.BooleanField(
                 required=False, label=rule["title"], initial=bool(before.get("facts", {}).get(rule["fact"]))
             )
+
+        self.fields["cap_approved"] = forms.BooleanField(required=False, label="Apply caps (named approver)")
+
+    def _rules(self) -> list[dict[str, Any]]:
+        return [*self.profile["floors"], *self.profile["caps"]]
 
     def dimensions(self) -> list[forms.BoundField]:
         return [self[f"impact_{d['code']}"] for d in self.profile["dimensions"]]
@@ -53,14 +58,17 @@ class SeverityForm(forms.Form):
     def floors(self) -> list[tuple[forms.BoundField, dict[str, Any]]]:
         return [(self[f"fact_{f['fact']}"], f) for f in self.profile["floors"]]
 
+    def caps(self) -> list[tuple[forms.BoundField, dict[str, Any]]]:
+        return [(self[f"fact_{c['fact']}"], c) for c in self.profile["caps"]]
+
     def clean_cell(self) -> str:
         cell = self.cleaned_data["cell"]
         if cell and (len(cell) != 3 or cell[0] not in "12345" or cell[1] != "-" or cell[2] not in "1234"):
             raise forms.ValidationError("Choose a cell of the matrix.")
         return str(cell)
 
-    def answers(self) -> dict[str, dict[str, Any]]:
-        """{"impact", "urgency", "facts"} as the rules take them; from the first values when nothing was sent."""
+    def answers(self) -> dict[str, Any]:
+        """{"impact", "urgency", "facts", "cap_approved"} as the rules take them; from the first values when nothing was sent."""
 
         def value(name: str) -> Any:
             return self.cleaned_data.get(name) if self.is_bound else self.fields[name].initial
@@ -72,7 +80,9 @@ class SeverityForm(forms.Form):
         return {
             "impact": numbers("impact", self.profile["dimensions"]),
             "urgency": numbers("urgency", self.profile["urgency"]),
-            "facts": {rule["fact"]: True for rule in self.profile["floors"] if value(f"fact_{rule['fact']}")},
+            "facts": {rule["fact"]: True for rule in self._rules() if value(f"fact_{rule['fact']}")},
+            # approved anew each time: whoever saves is the approver
+            "cap_approved": bool(value("cap_approved")),
         }
 
     def is_answered(self) -> bool:
@@ -81,8 +91,7 @@ class SeverityForm(forms.Form):
 
     def result(self) -> rules.Assessment:
         """What the matrix says to the answers as they are."""
-        given = self.answers()
-        return rules.assess(self.profile, given["impact"], given["urgency"], given["facts"])
+        return rules.assess(self.profile, **self.answers())
 
     def chosen(self) -> int | None:
         """The severity of the clicked cell, None when the computed one stands."""

@@ -1,6 +1,6 @@
 """Ann commands, Mo owns the model: what each move asks, what it refuses, and what it writes down."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from django.core.exceptions import FieldDoesNotExist
@@ -8,7 +8,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django_fsm import TransitionNotAllowed
 
-from incidents import lifecycle
+from incidents import comms, lifecycle
 from incidents.access import NotAllowed
 from incidents.lifecycle import Refused
 from incidents.models import (
@@ -365,3 +365,45 @@ def test_a_role_is_granted_once_everywhere():
     ann.grants.create(role="IC", system=credit)
     with pytest.raises(IntegrityError), transaction.atomic():
         ann.grants.create(role="IC", system=credit)
+
+
+def test_the_timeline_names_states_as_people_do():
+    ann = person("ann", "IC")
+    event = incident(ann).move("false_positive", by=ann, note="A test alert.")
+    assert event.text == "Mark as false positive: Detected → False positive. A test alert."
+    assert (event.data["from"], event.data["to"]) == ("detected", "false_positive")
+
+
+def test_a_cap_is_applied_by_a_commander_and_stays_on_the_record_with_their_name():
+    ann = person("ann", "IC")
+    found = incident(ann)
+    shadow = {
+        "impact": {**ALL_ONES, "OP": 4},
+        "urgency": {**CALM, "harm": 2},
+        "facts": {"shadow_model": True},
+    }
+    assert found.assess(by=ann, **shadow).computed == 3
+    row = found.assess(by=ann, cap_approved=True, **shadow)
+    assert (row.computed, row.chosen, row.result["caps"]) == (4, 4, ["C3"])
+    assert (row.by, row.answers["cap_approved"]) == (ann, True)
+    assert found.severity == 4
+    assert found.events.get(kind="incident.severity_changed").data["caps"] == ["C3"]
+
+
+def test_nobody_without_the_right_and_no_automation_applies_a_cap():
+    found = incident()
+    shadow = {"impact": ALL_ONES, "urgency": CALM, "facts": {"shadow_model": True}, "cap_approved": True}
+    with pytest.raises(NotAllowed):
+        found.assess(by=person("dan", "DSC"), **shadow)
+    with pytest.raises(Refused, match="named approver"):
+        found.assess(**shadow)
+    assert not found.assessments.exists()
+
+
+@pytest.mark.parametrize(("severity", "minutes"), [(1, 5), (2, 15), (3, 60)])
+def test_those_who_are_paged_have_heard_once_the_page_is_due_to_be_acknowledged(severity, minutes):
+    start = timezone.now()
+    paged = next(
+        row for row in comms.plan(severity, "DRIFT", start) if row["audience"].startswith("Model owner,")
+    )
+    assert datetime.fromisoformat(paged["due_at"]) == start + timedelta(minutes=minutes)

@@ -307,6 +307,19 @@ class TestSeverity:
         assert re.search(r'name="impact_OP" value="3"[^>]* checked', shown)
         assert "At least SEV2: Personal-data breach (F4)" in shown
 
+    def test_a_cap_counts_only_once_somebody_approved_it(self) -> None:
+        ann = scenes.person("ann", "IC")
+        incident = scenes.incident(ann)
+        client = browser(ann)
+        shadow = {**SEVERITY, "fact_shadow_model": "on"}
+        assert "At most SEV4: Shadow" not in text(client.post(of(incident, "severity/preview/"), shadow))
+        approved = {**shadow, "cap_approved": "on"}
+        assert "At most SEV4: Shadow" in text(client.post(of(incident, "severity/preview/"), approved))
+        assert client.post(of(incident, "assessments/"), approved).status_code == 302
+        incident.refresh_from_db()
+        assert (incident.severity, incident.computed_severity) == (4, 4)
+        assert "Caps C3 approved by ann." in text(client.get(of(incident, "severity/")))
+
     def test_another_severity_than_the_matrix_needs_a_reason(self) -> None:
         ann = scenes.person("ann", "IC")
         incident = scenes.incident(ann)
