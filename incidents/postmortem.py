@@ -88,8 +88,7 @@ def write(
                     "Somebody saved this post-mortem since you opened it. Copy your text, reload, and put it in again."
                 ],
             )
-        if fresh.status == "approved":
-            raise Refused("write", ["An approved post-mortem is not changed. Re-open the review first."])
+        _changeable(fresh)
         fresh.sections = {**fresh.sections, **sections}
         fresh.revision += 1
         fresh.updated_at = timezone.now()
@@ -100,6 +99,28 @@ def write(
             "postmortem.edited", text=f"Post-mortem: {changed}.", by=by, data={"sections": sorted(sections)}
         )
     return fresh
+
+
+def no_actions(pm: PostMortem, *, by: User, because: str) -> PostMortem:
+    """Say why there are no action items; an empty text takes that back."""
+    require(by, "postmortem.edit", pm.incident)
+    because = because.strip()
+    with transaction.atomic():
+        fresh = PostMortem.objects.select_for_update().get(pk=pm.pk)
+        _changeable(fresh)
+        if fresh.no_actions_because == because:
+            return fresh
+        fresh.no_actions_because, fresh.updated_at = because, timezone.now()
+        fresh.save(update_fields=["no_actions_because", "updated_at"])
+        fresh.authors.add(by)
+        said = f"no action items, because {because}" if because else "action items are needed after all."
+        pm.incident.record("postmortem.edited", text=f"Post-mortem: {said}", by=by)
+    return fresh
+
+
+def _changeable(pm: PostMortem) -> None:
+    if pm.status == "approved":
+        raise Refused("write", ["An approved post-mortem is not changed. Re-open the review first."])
 
 
 def name_factor(

@@ -86,6 +86,14 @@ class WritingSerializer(serializers.Serializer):
     )
 
 
+class NoActionsSerializer(serializers.Serializer):
+    """Why there are none."""
+
+    because = serializers.CharField(
+        max_length=4000, allow_blank=True, help_text="Empty when there will be some after all."
+    )
+
+
 class DraftingSerializer(serializers.Serializer):
     """Which incident."""
 
@@ -164,6 +172,18 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
         pm = self.get_object()
         item = postmortem.add_action(pm.incident, by=request.user, **read(ActionItemSerializer, request))  # type: ignore[arg-type]
         return Response(ActionItemSerializer(item).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary="Say why there are no action items",
+        request=NoActionsSerializer,
+        responses=PostMortemSerializer,
+    )
+    @action(detail=True, methods=["put"], url_path="no-actions")
+    def no_actions(self, request: Request, pk: str) -> Response:
+        """Closing an incident needs an action item or this reason."""
+        pm = self.get_object()
+        because = read(NoActionsSerializer, request)["because"]
+        return self._shown(postmortem.no_actions(pm, by=request.user, because=because))  # type: ignore[arg-type]
 
     @extend_schema(summary="Close an action item", request=ClosingSerializer, responses=ActionItemSerializer)
     @action(detail=True, methods=["post"], url_path="actions/(?P<item>[0-9]{1,18})/closing")

@@ -8,7 +8,6 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.utils.http import content_disposition_header
 
 from incidents import lifecycle, markdown, report
@@ -85,33 +84,20 @@ def postmortem(request: HttpRequest, incident: Incident) -> HttpResponse:
     changed = {
         key: text for key, text in typed.items() if text.replace("\r\n", "\n") != pm.sections.get(key, "")
     }
-    because = request.POST.get("no_actions_because", pm.no_actions_because)[:4000]
+    because = request.POST.get("no_actions_because", pm.no_actions_because)[:4000].strip()
     revision = request.POST.get("revision", "")
     try:
         if changed:
             said = {key: text.replace("\r\n", "\n") for key, text in changed.items()}
             verbs.write(pm, said, by=user, revision=int(revision) if revision.isdigit() else None)
         if because != pm.no_actions_because:
-            _explain_no_actions(pm, because, user)
+            verbs.no_actions(pm, by=user, because=because)
     except No as error:
         return _page(request, incident, refused=error, typed=typed)
     messages.success(
         request, "Saved." if changed or because != pm.no_actions_because else "Nothing was different."
     )
     return redirect(PAGE, incident.pk)
-
-
-def _explain_no_actions(pm: PostMortem, because: str, user: Any) -> None:
-    require(user, "postmortem.edit", pm.incident)
-    if pm.status == "approved":
-        raise lifecycle.Refused(
-            "write", ["An approved post-mortem is not changed. Re-open the review first."]
-        )
-    PostMortem.objects.filter(pk=pm.pk).update(no_actions_because=because, updated_at=timezone.now())
-    if because:
-        pm.incident.record(
-            "postmortem.edited", text=f"Post-mortem: no action items, because {because}", by=user
-        )
 
 
 @posts_to(PAGE)

@@ -320,3 +320,23 @@ def test_a_note_and_its_correction_stand_on_the_timeline() -> None:
     fixed = caller.post(f"incidents/{found.key}/timeline/", {"text": "At one.", "corrects": note["id"]})
     assert fixed.json()["corrects"] == note["id"]
     problem(caller.post(f"incidents/{other.key}/timeline/", {"text": "x", "corrects": note["id"]}), 404)
+
+
+def test_a_cap_is_approved_and_the_lack_of_actions_explained_by_call() -> None:
+    ann = person("ann", "IC")
+    caller, found = Caller(ann), incident(ann)
+    shadow = {
+        "impact": {**ALL_ONES, "OP": 4},
+        "urgency": {**CALM, "harm": 2},
+        "facts": {"shadow_model": True},
+    }
+    assert caller.post(f"incidents/{found.key}/assessments/", shadow).json()["severity"] == 3
+    assert (
+        caller.post(f"incidents/{found.key}/assessments/", {**shadow, "cap_approved": True}).json()[
+            "severity"
+        ]
+        == 4
+    )
+    pm = postmortem.draft(found, by=ann)
+    said = caller.put(f"postmortems/{pm.pk}/no-actions/", {"because": "One-off"})
+    assert said.json()["no_actions_because"] == "One-off"

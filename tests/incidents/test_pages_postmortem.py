@@ -8,7 +8,9 @@ import pytest
 from django.utils import timezone
 
 from incidents import postmortem
-from incidents.models import Incident
+from incidents.access import NotAllowed
+from incidents.lifecycle import Refused
+from incidents.models import Incident, PostMortem
 from tests import scenes
 from tests.incidents.test_pages import HOSTILE, browser, text
 
@@ -81,6 +83,20 @@ class TestThePostMortem:
             .status_code
             == 302
         )
+
+    def test_why_there_are_no_action_items_is_said_once_and_not_after_approval(self) -> None:
+        ann = scenes.person("ann", "IC")
+        pm = postmortem.draft(scenes.triaged(ann), by=ann)
+        for _ in range(2):
+            pm = postmortem.no_actions(pm, by=ann, because=" One-off ")
+        assert pm.no_actions_because == "One-off"
+        told = pm.incident.events.filter(text__contains="no action items, because One-off")
+        assert told.count() == 1
+        PostMortem.objects.update(status="approved")
+        with pytest.raises(Refused, match="approved post-mortem is not changed"):
+            postmortem.no_actions(pm, by=ann, because="")
+        with pytest.raises(NotAllowed):
+            postmortem.no_actions(pm, by=scenes.person("rep", "REP"), because="Nothing to do")
 
     def test_reviews_are_signed_in_a_role_one_holds(self) -> None:
         ann, mrc = scenes.person("ann", "IC"), scenes.person("marc", "MRC")
