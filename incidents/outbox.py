@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
@@ -31,18 +31,36 @@ def relay(listeners: Mapping[str, Sequence[Listener]], limit: int = 200) -> int:
                 cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [RELAY_LOCK])
                 if not cursor.fetchone()[0]:
                     return 0
-        events = list(
-            Event.objects.filter(published_at=None).select_related("incident__system").order_by("id")[:limit]
-        )
-        for event in events:
-            for prefix, heard_by in listeners.items():
-                if event.kind.startswith(prefix):
-                    for listener in heard_by:
-                        _tell(listener, event)
+        events = _unpublished(limit)
+        try:
+            # one savepoint for all: nearly every batch goes well, and a savepoint costs more than most listeners
+            with transaction.atomic():
+                for event in events:
+                    for listener in _listeners(listeners, event):
+                        listener(event)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            log.info("a listener failed (%r); telling %d events one by one", error, len(events))
+            events = _unpublished(limit)  # as they are, whatever the listeners did to the objects
+            for event in events:
+                for listener in _listeners(listeners, event):
+                    _tell(listener, event)
         Event.objects.filter(pk__in=[e.pk for e in events]).update(published_at=timezone.now())
     if len(events) == limit:
         wake("outbox")
     return len(events)
+
+
+def _unpublished(limit: int) -> list[Event]:
+    waiting = Event.objects.filter(published_at=None).select_related("incident__system")
+    return list(waiting.order_by("id")[:limit])
+
+
+def _listeners(listeners: Mapping[str, Sequence[Listener]], event: Event) -> Iterator[Listener]:
+    for prefix, heard_by in listeners.items():
+        if event.kind.startswith(prefix):
+            yield from heard_by
 
 
 def _tell(listener: Listener, event: Event) -> None:
