@@ -9,8 +9,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from incidents.access import can, can_somewhere, visible
-from incidents.models import Incident
+from incidents.access import can, can_somewhere
+from incidents.visibility import seen_incidents
 from playbooks.models import Approval
 
 #: Pages that show each person only the rows that they may see; a role on one system opens them.
@@ -24,6 +24,7 @@ ENTRIES = (
     ("Playbooks", "/playbooks/", NARROWED),
     ("Runs", "/runs/", NARROWED),
     ("Approvals", "/approvals/", NARROWED),
+    ("Insights", "/insights/", NARROWED),
     ("Connections", "/connections/", "config.see"),
     ("Deliveries", "/deliveries/", "config.see"),
 )
@@ -46,7 +47,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
 def _count(title: str, user: Any) -> int:
     if title != "Approvals":
         return 0
-    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    seen = seen_incidents(user)
     return Approval.objects.filter(decision="pending", incident__in=seen).count()
 
 

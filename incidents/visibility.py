@@ -1,4 +1,4 @@
-"""Which alerts and systems a person may see; for incidents see `incidents.access.visible`."""
+"""What a person may see of what hangs on incidents, of alerts and of systems (incidents: `access.visible`)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from incidents.access import RIGHTS, can, visible
 from incidents.models import AISystem, Alert, Incident
 
 
+def seen_incidents(user: Any) -> QuerySet[Any, Any]:
+    """Ids of the incidents that the user may see, as a subquery for what hangs on them."""
+    return visible(user, Incident.objects.all()).order_by().values("pk")
+
+
 def visible_alerts(user: Any) -> QuerySet[Alert]:
     """Alerts of incidents that the user sees, and unattached ones for those who see incidents."""
-    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    seen = seen_incidents(user)
     attached = Q(incident__in=seen)
     if can(user, "incident.see"):
         return Alert.objects.filter(attached | Q(incident=None))

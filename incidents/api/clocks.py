@@ -9,11 +9,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents.access import visible
 from incidents.api.base import Api, read
 from incidents.api.pages import DueFirst
 from incidents.api.queries import IncidentKey, OneOrMore, Query
-from incidents.models import Clock, Incident
+from incidents.models import Clock
+from incidents.visibility import seen_incidents
 
 
 class ClockSerializer(serializers.ModelSerializer):
@@ -50,7 +50,7 @@ class ClockViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     queryset = Clock.objects.all()
 
     def get_queryset(self) -> QuerySet[Clock]:
-        seen = visible(self.request.user, Incident.objects.all()).order_by().values("pk")
+        seen = seen_incidents(self.request.user)
         return Clock.objects.filter(incident__in=seen).select_related("incident")
 
     @extend_schema(summary="Clocks, the next one due first", parameters=[ClockQuery])

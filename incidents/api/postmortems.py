@@ -17,6 +17,7 @@ from incidents.api.fields import PersonField
 from incidents.api.queries import IncidentKey, OneOrMore, Query
 from incidents.models import ActionItem, ContributingFactor, Incident, PostMortem, Review
 from incidents.models.people import ROLES
+from incidents.visibility import seen_incidents
 
 
 class ActionItemSerializer(serializers.ModelSerializer):
@@ -119,7 +120,7 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
     queryset = PostMortem.objects.all()
 
     def get_queryset(self) -> QuerySet[PostMortem]:
-        seen = visible(self.request.user, Incident.objects.all()).order_by().values("pk")
+        seen = seen_incidents(self.request.user)
         return (
             PostMortem.objects.filter(incident__in=seen)
             .select_related("incident")

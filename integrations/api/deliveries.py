@@ -11,11 +11,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents.access import require, visible
+from incidents.access import require
 from incidents.api.base import Api
 from incidents.api.queries import IncidentKey, Number, OneOrMore, Query
 from incidents.lifecycle import Refused
-from incidents.models import Incident
+from incidents.visibility import seen_incidents
 from integrations.inbox.drain import replay
 from integrations.masking import mask
 from integrations.models import Delivery, InboxMessage
@@ -63,7 +63,7 @@ class DeliveryViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
 
     def get_queryset(self) -> QuerySet[Delivery]:
         require(self.request.user, "config.see")
-        seen = visible(self.request.user, Incident.objects.all()).order_by().values("pk")
+        seen = seen_incidents(self.request.user)
         rows = Delivery.objects.filter(Q(incident=None) | Q(incident__in=seen))
         return rows.select_related("incident", "connection").defer("connection__settings")
 

@@ -16,6 +16,7 @@ from incidents.models import Incident, User
 from incidents.pages import live
 from incidents.pages.door import me, signed_in
 from incidents.pages.keyset import page_of
+from incidents.visibility import seen_incidents
 from integrations.models import Connection, Delivery
 from integrations.outbox.deliver import MAX_ATTEMPTS, redeliver
 from integrations.pages.connections import kind_of
@@ -28,7 +29,7 @@ MOST = 500
 
 def of_user(user: User) -> QuerySet[Delivery]:
     """Deliveries that the user may know of: none about restricted incidents that they may not see."""
-    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    seen = seen_incidents(user)
     rows = Delivery.objects.filter(Q(incident=None) | Q(incident__restricted=False) | Q(incident__in=seen))
     return rows.select_related("connection", "incident").defer("connection__settings")
 

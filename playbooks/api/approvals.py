@@ -13,10 +13,9 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents.access import visible
 from incidents.api.base import Api, read
 from incidents.api.queries import IncidentKey, Number, OneOrMore, Query
-from incidents.models import Incident
+from incidents.visibility import seen_incidents
 from playbooks import approvals
 from playbooks.forms import InvalidForm
 from playbooks.models import Approval
@@ -95,7 +94,7 @@ class ApprovalViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     needs_scope = "act"
 
     def get_queryset(self) -> QuerySet[Approval]:
-        seen = visible(self.request.user, Incident.objects.all()).order_by().values("pk")
+        seen = seen_incidents(self.request.user)
         return Approval.objects.filter(incident__in=seen).select_related(
             "incident__system", "run__playbook", "run__started_by", "step", "decided_by"
         )

@@ -17,6 +17,7 @@ from incidents.access import visible
 from incidents.api.base import Api, read
 from incidents.api.queries import IncidentKey, OneOrMore, Query, Word
 from incidents.models import Incident
+from incidents.visibility import seen_incidents
 from playbooks import control, triggers
 from playbooks.forms import InvalidForm
 from playbooks.models import Playbook, Run, Step
@@ -104,7 +105,7 @@ class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     needs_scope = "act"
 
     def get_queryset(self) -> QuerySet[Run]:
-        seen = visible(self.request.user, Incident.objects.all()).order_by().values("pk")
+        seen = seen_incidents(self.request.user)
         return Run.objects.filter(incident__in=seen).select_related(
             "playbook", "version", "incident", "started_by"
         )

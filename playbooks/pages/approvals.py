@@ -9,11 +9,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from incidents.access import RIGHTS, can, visible
-from incidents.models import Evidence, Incident, User
+from incidents.access import RIGHTS, can
+from incidents.models import Evidence, User
 from incidents.models.people import ROLES
 from incidents.pages.door import No, me, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
+from incidents.visibility import seen_incidents
 from playbooks import shelf
 from playbooks.approvals import answer, decide, objection, roles_of, waiting_for
 from playbooks.forms import InvalidForm, from_json
@@ -37,7 +38,7 @@ RISKS = {
 
 def of_user(user: User) -> QuerySet[Approval]:
     """Questions about incidents that the user sees."""
-    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    seen = seen_incidents(user)
     rows = Approval.objects.filter(incident__in=seen)
     return rows.select_related("incident__system", "run__playbook", "run__started_by", "step", "decided_by")
 

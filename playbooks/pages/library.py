@@ -10,10 +10,10 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from incidents.access import RIGHTS, can, can_somewhere, visible
-from incidents.models import Incident
+from incidents.access import RIGHTS, can, can_somewhere
 from incidents.pages.door import No, find, me, number_of, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
+from incidents.visibility import seen_incidents
 from playbooks import publishing, shelf, triggers
 from playbooks.definition import Definition, DefinitionError, StepDef, check, parse, thaw
 from playbooks.definition.rules import effective_risk
@@ -39,7 +39,7 @@ def playbooks(request: HttpRequest) -> HttpResponse:
     shown = PlaybookVersion.objects.filter(playbook__in=ids, status__in=("published", "draft"))
     for one in shown.defer("source", "frozen").order_by("number"):
         versions[one.playbook_id][one.status] = one
-    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    seen = seen_incidents(user)
     counted = Run.objects.filter(playbook__in=ids, incident__in=seen, dry_run=False).order_by()
     runs: dict[int, dict[str, int]] = defaultdict(lambda: {"live": 0, "all": 0})
     for number, state, n in counted.values_list("playbook", "state").annotate(n=Count("id")):
@@ -57,7 +57,7 @@ def playbook(request: HttpRequest, slug: str) -> HttpResponse:
     require_reader(user)
     found = get_object_or_404(Playbook, slug=slug)
     published = found.published
-    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    seen = seen_incidents(user)
     runs = found.runs.filter(incident__in=seen).select_related("incident", "version__playbook")
     context = {
         "playbook": found, "version": published, **drawn(published),

@@ -13,11 +13,12 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 
 from incidents import lifecycle
-from incidents.access import can, visible
-from incidents.models import Evidence, Incident, User
+from incidents.access import can
+from incidents.models import Evidence, User
 from incidents.pages import live
 from incidents.pages.door import No, me, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
+from incidents.visibility import seen_incidents
 from playbooks import control
 from playbooks.definition import END, Definition, StepDef
 from playbooks.models import Approval, Run, Step
@@ -34,7 +35,7 @@ OVERDUE = timedelta(minutes=5)
 
 def of_user(user: User) -> QuerySet[Run]:
     """Runs on incidents that the user sees, without the playbooks' texts."""
-    seen = visible(user, Incident.objects.all()).order_by().values("pk")
+    seen = seen_incidents(user)
     rows = Run.objects.filter(incident__in=seen).select_related(
         "playbook", "incident", "started_by", "version__playbook"
     )
