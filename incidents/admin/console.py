@@ -13,8 +13,9 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from incidents.access import can, visible
-from incidents.models import Event, Incident, User
+from incidents.access import can
+from incidents.models import Event, User
+from incidents.visibility import seen_incidents
 
 
 class Json(forms.JSONField):
@@ -89,10 +90,8 @@ class Console(Rights, admin.ModelAdmin):
         return super().log_deletions(request, queryset)
 
 
-class Record(Console):
-    """What happened: read only, and only what the viewer may see (`incident` names the way there)."""
-
-    incident: str | None = "incident"
+class ReadOnly(Console):
+    """Rows that other places make; here they are seen."""
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -103,11 +102,17 @@ class Record(Console):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+
+class Record(ReadOnly):
+    """What happened: read only, and only what the viewer may see (`incident` names the way there)."""
+
+    incident: str | None = "incident"
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         rows = super().get_queryset(request)
         if self.incident is None:
             return rows
-        seen = visible(request.user, Incident.objects.all()).order_by().values("pk")
+        seen = seen_incidents(request.user)
         return rows.filter(Q(**{f"{self.incident}__in": seen}) | Q(**{self.incident: None}))
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from incidents.models import ApiToken, RoleGrant, Team, User
 
-from .console import Console, Inline
+from .console import Console, Inline, ReadOnly
 
 
 class Grants(Inline):
@@ -71,7 +71,7 @@ class Teams(Console):
 
 
 @admin.register(ApiToken)
-class ApiTokens(Console):
+class ApiTokens(ReadOnly):
     """`manage.py token` and a person's settings page make tokens; here they are seen and revoked."""
 
     list_display = ("name", "user", "prefix", "scopes", "expires_at", "last_used_at", "revoked_at")
@@ -80,15 +80,6 @@ class ApiTokens(Console):
     search_fields = ("name", "prefix", "user__username")
     exclude = ("digest",)
     actions = ["revoke"]
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     @admin.action(description="Revoke the chosen tokens", permissions=["view"])
     def revoke(self, request: HttpRequest, rows: QuerySet[ApiToken]) -> None:

@@ -3,12 +3,13 @@
 from .alerts import Alert, GroupingRule, Silence, Storm
 from .event import Event
 from .evidence import Evidence
-from .incident import Attestation, Clock, Incident, IncidentRole, Task
+from .incident import Incident
 from .people import ApiToken, RoleGrant, Team, User
 from .postmortem import ActionItem, ContributingFactor, PostMortem, Review
 from .reply import IdempotentReply
 from .severity import ResponseDue, ResponseTarget, SeverityAssessment, SeverityProfile
 from .systems import AISystem, Dataset, Deployment, ModelVersion, SystemLink
+from .work import Attestation, Clock, IncidentRole, Task
 
 __all__ = [
     "AISystem",

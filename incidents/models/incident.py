@@ -18,6 +18,7 @@ from incidents.access import require
 
 from .event import Event
 from .severity import SEVERITIES, SeverityAssessment, SeverityProfile
+from .work import Attestation
 
 CLASS_TITLES = {
     "DRIFT": "Model drift", "DATAQ": "Data quality", "BIAS": "Bias and fairness", "POISON": "Poisoning",
@@ -98,7 +99,7 @@ class Incident(ConcurrentTransitionMixin, models.Model):
     no_playbook_reason = models.CharField(max_length=300, blank=True)
     serious_incident = models.CharField(max_length=8, blank=True, choices=ANSWERS, help_text="Art. 3(49)?")
     personal_data = models.CharField(max_length=8, blank=True, choices=ANSWERS)
-    #: [{"audience", "channel", "due_at", "done_at"}]
+    #: [{"audience", "due_at", "done_at", "done_by"}], times as ISO texts; see `comms.plan`
     comms_plan = models.JSONField(default=list, blank=True)
     #: {"passed": bool, "by": "run:12", "at": iso, "checks": [...]} of the newest verification
     verification = models.JSONField(default=dict, blank=True)
@@ -435,6 +436,8 @@ class Incident(ConcurrentTransitionMixin, models.Model):
 
     def plan_communications(self, *, by: Any = None, at: datetime | None = None) -> None:
         """Write the plan that the matrix of audiences gives for class and severity (DOMAIN 3.6)."""
+        if by is not None:
+            require(by, "incident.edit", self)
         with self._changing():
             self.comms_plan = comms.plan(self.severity, self.incident_class, at or timezone.now())
             self._keep("comms_plan")
@@ -444,6 +447,21 @@ class Incident(ConcurrentTransitionMixin, models.Model):
                 by=by,
                 at=at,
             )
+
+    def tell_audience(self, index: int, *, by: Any, at: datetime | None = None) -> Event | None:
+        """An audience of the communications plan, by its place, was told; a further time changes nothing.
+        Raises NotAllowed, and IndexError where the plan has no such place."""
+        require(by, "incident.edit", self)
+        with self._changing():
+            row = self.comms_plan[index]
+            if row.get("done_at"):
+                return None
+            moment = at or timezone.now()
+            row["done_at"], row["done_by"] = moment.isoformat(), str(by)
+            self._keep("comms_plan")
+            return self.record(
+                "comms.told", text=f"Told: {row['audience']}.", by=by, at=moment, data={"audience": row["audience"]}
+            )  # fmt: skip
 
     def restrict(
         self, *, reason: str, by: Any = None, actor: str = "", at: datetime | None = None
@@ -620,128 +638,3 @@ def serving_snapshot(system: Any, moment: datetime) -> list[dict[str, Any]]:
         }
         for d in system.serving_at(moment)
     ]
-
-
-class IncidentRole(models.Model):
-    """A person named on an incident in a role (also opens a restricted incident to them)."""
-
-    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="roles")
-    role = models.CharField(max_length=4)
-    user = models.ForeignKey("incidents.User", on_delete=models.CASCADE, related_name="incident_roles")
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["incident", "role", "user"], name="named_once_per_role_and_incident"
-            )
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.user} as {self.role}"
-
-
-class Attestation(models.Model):
-    """A signed statement that the harm has stopped."""
-
-    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="attestations")
-    role = models.CharField(max_length=4, choices=[("IC", "Incident commander"), ("MO", "Model owner")])
-    by = models.ForeignKey("incidents.User", on_delete=models.PROTECT, related_name="+")
-    statement = models.TextField()
-    at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ["at"]
-
-    def __str__(self) -> str:
-        return f"{self.role}: {self.statement[:60]}"
-
-
-class Task(models.Model):
-    """Something a person has to do during the incident."""
-
-    KINDS = [
-        ("link_system", "Link the AI system"),
-        ("remediation", "Remediation"),
-        ("unwind", "Remove a temporary measure"),
-        ("todo", "To do"),
-    ]
-
-    incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="tasks")
-    kind = models.CharField(max_length=12, choices=KINDS, default="todo")
-    title = models.CharField(max_length=300)
-    assignee = models.ForeignKey(
-        "incidents.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="tasks"
-    )
-    due_at = models.DateTimeField(null=True, blank=True)
-    done_at = models.DateTimeField(null=True, blank=True)
-    done_by = models.ForeignKey(
-        "incidents.User", on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
-    )
-    created_at = models.DateTimeField(default=timezone.now)
-
-    class Meta:
-        ordering = ["done_at", "due_at", "id"]
-
-    def __str__(self) -> str:
-        return self.title
-
-    def complete(self, *, by: Any, at: datetime | None = None) -> None:
-        require(by, "incident.edit", self.incident)
-        with transaction.atomic():
-            self.done_at, self.done_by = at or timezone.now(), by
-            self.save(update_fields=["done_at", "done_by"])
-            self.incident.record(
-                "task.done", text=f"Done: {self.title}", by=by, at=self.done_at, data={"task": self.pk}
-            )
-
-
-class Clock(models.Model):
-    """A statutory or contractual deadline that runs on an incident; never deleted."""
-
-    STATES = [
-        ("provisional", "Provisional"),
-        ("running", "Running"),
-        ("fulfilled", "Fulfilled"),
-        ("set_aside", "Set aside"),
-    ]
-
-    incident = models.ForeignKey(Incident, on_delete=models.PROTECT, related_name="clocks")
-    regime = models.CharField(max_length=120)
-    article = models.CharField(max_length=120, blank=True)
-    anchor_at = models.DateTimeField()
-    due_at = models.DateTimeField()
-    short = models.BooleanField(default=False, help_text="72 hours or less.")
-    state = models.CharField(max_length=12, choices=STATES, default="running")
-    receipt = models.CharField(max_length=300, blank=True)
-    reason = models.TextField(blank=True)
-    settled_by = models.ForeignKey(
-        "incidents.User", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
-    )
-    settled_at = models.DateTimeField(null=True, blank=True)
-
-    class Meta:
-        ordering = ["due_at"]
-
-    def __str__(self) -> str:
-        return f"{self.regime} {self.article}"
-
-    def settle(self, *, by: Any, receipt: str = "", reason: str = "", at: datetime | None = None) -> Event:
-        """Fulfil with a receipt, or set aside with a reason. Raises NotAllowed, Refused."""
-        require(by, "clock.settle", self.incident)
-        if not receipt.strip() and not reason.strip():
-            raise lifecycle.Refused(
-                "settle", ["Give the receipt of the submission, or the reason to set the clock aside."]
-            )
-        with transaction.atomic():
-            self.state = "fulfilled" if receipt.strip() else "set_aside"
-            self.receipt, self.reason, self.settled_by, self.settled_at = (
-                receipt,
-                reason,
-                by,
-                at or timezone.now(),
-            )
-            self.save(update_fields=["state", "receipt", "reason", "settled_by", "settled_at"])
-            return self.incident.record(
-                f"clock.{self.state}", text=f"{self}: {self.get_state_display().lower()} ({receipt or reason}).",
-                by=by, at=self.settled_at, data={"clock": self.pk},
-            )  # fmt: skip

@@ -10,8 +10,8 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from incidents.lifecycle import Guard, Move
-from incidents.models import AISystem, Incident, SeverityProfile, Task, User
-from incidents.models.incident import ANSWERS, CLASS_TITLES, Attestation
+from incidents.models import AISystem, Attestation, Incident, SeverityProfile, Task, User
+from incidents.models.incident import ANSWERS, CLASS_TITLES
 from incidents.models.severity import SEVERITIES
 from incidents.pages.door import number_of
 from incidents.pages.severity_form import SeverityForm

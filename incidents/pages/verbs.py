@@ -8,11 +8,9 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.utils import timezone
 
 from incidents import lifecycle
-from incidents.access import require
-from incidents.models import Incident
+from incidents.models import Incident, Task
 from incidents.pages import forms
 from incidents.pages.door import No, find, me, of_incident, posts_to
 from incidents.pages.evidence import keep_snapshot
@@ -90,10 +88,9 @@ def _prepare(form: forms.MoveForm, incident: Incident, user: Any) -> None:
     if given.get("snapshot"):
         keep_snapshot(incident, by=user)
     if given.get("plan_comms"):
-        require(user, "incident.edit", incident)
         incident.plan_communications(by=user)
     if given.get("remediation_task"):
-        add_task(incident, by=user, title=given["remediation_task"], kind="remediation")
+        Task.give(incident, by=user, title=given["remediation_task"], kind="remediation")
 
 
 def _other(request: HttpRequest, incident: Incident, number: int) -> Incident:
@@ -140,19 +137,10 @@ def tasks(request: HttpRequest, incident: Incident) -> HttpResponse:
     if not form.is_valid():
         return show(request, incident, form=form, at="task")
     try:
-        add_task(incident, by=me(request), **form.cleaned_data)
+        Task.give(incident, by=me(request), **form.cleaned_data)
     except No as error:
         return show(request, incident, refused=error, form=form, at="task")
     return _back(request, incident, "Task added.", "tasks")
-
-
-def add_task(incident: Incident, *, by: Any, title: str, **fields: Any) -> None:
-    """Create a task and tell the timeline. Raises NotAllowed."""
-    require(by, "incident.edit", incident)
-    with transaction.atomic():
-        task = incident.tasks.create(title=title, **fields)
-        to = f" for {task.assignee}" if task.assignee else ""
-        incident.record("task.added", text=f"Task{to}: {title}", by=by, data={"task": task.pk})
 
 
 @posts_to(PAGE)
@@ -183,28 +171,13 @@ def attestations(request: HttpRequest, incident: Incident) -> HttpResponse:
 @of_incident
 def told(request: HttpRequest, incident: Incident, index: int) -> HttpResponse:
     """An audience of the communications plan was told."""
-    user = me(request)
     try:
-        require(user, "incident.edit", incident)
-        with transaction.atomic():
-            fresh = Incident.objects.select_for_update().get(pk=incident.pk)
-            if index >= len(fresh.comms_plan):
-                raise Http404("The plan has no such audience.")
-            row = fresh.comms_plan[index]
-            if not row.get("done_at"):
-                now = timezone.now()
-                row["done_at"], row["done_by"] = now.isoformat(), str(user)
-                fresh.updated_at = now
-                fresh.save(update_fields=["comms_plan", "updated_at"])
-                fresh.record(
-                    "comms.told",
-                    text=f"Told: {row['audience']}.",
-                    by=user,
-                    data={"audience": row["audience"]},
-                )
+        incident.tell_audience(index, by=me(request))
+    except IndexError:
+        raise Http404("The plan has no such audience.") from None
     except No as error:
         return show(request, incident, refused=error, at="comms")
-    return _back(request, incident, f"Noted that {row['audience']} was told.", "comms")
+    return _back(request, incident, f"Noted that {incident.comms_plan[index]['audience']} was told.", "comms")
 
 
 @posts_to(PAGE)
@@ -212,7 +185,6 @@ def told(request: HttpRequest, incident: Incident, index: int) -> HttpResponse:
 def plan(request: HttpRequest, incident: Incident) -> HttpResponse:
     """Make (or make again) the communications plan."""
     try:
-        require(me(request), "incident.edit", incident)
         incident.plan_communications(by=me(request))
     except No as error:
         return show(request, incident, refused=error, at="comms")

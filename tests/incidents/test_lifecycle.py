@@ -407,3 +407,19 @@ def test_those_who_are_paged_have_heard_once_the_page_is_due_to_be_acknowledged(
         row for row in comms.plan(severity, "DRIFT", start) if row["audience"].startswith("Model owner,")
     )
     assert datetime.fromisoformat(paged["due_at"]) == start + timedelta(minutes=minutes)
+
+
+def test_an_audience_is_told_once_and_only_by_those_who_work_on_it():
+    ann = person("ann", "IC")
+    found = incident(ann, severity=1)
+    found.plan_communications(by=ann)
+    with pytest.raises(NotAllowed):
+        found.tell_audience(0, by=person("rep", "REP"))
+    assert found.tell_audience(0, by=ann).data["audience"] == found.comms_plan[0]["audience"]
+    assert found.tell_audience(0, by=ann) is None
+    assert (found.comms_plan[0]["done_by"], found.comms_plan[1]["done_at"]) == ("ann", None)
+    assert found.events.filter(kind="comms.told").count() == 1
+    with pytest.raises(IndexError):
+        found.tell_audience(99, by=ann)
+    with pytest.raises(NotAllowed):
+        found.plan_communications(by=person("rita", "REP"))
