@@ -110,7 +110,7 @@ class Supervisor:
             try:
                 os.killpg(self.server.pid, signal.SIGKILL)
             except ProcessLookupError:
-                return
+                return  # it ended by itself in between
 
     @staticmethod
     def _say(*lines: str) -> None:

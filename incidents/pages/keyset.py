@@ -77,4 +77,5 @@ def _read(model: type[Model], order: Sequence[str], cursor: str) -> tuple[bool, 
         fields: list[Any] = [model._meta.get_field(column.removeprefix("-")) for column in order]
         return direction == "<", [f.to_python(value) for f, value in zip(fields, said, strict=True)]
     except (ValueError, TypeError, binascii.Error, ValidationError):
+        # an address that was cut or is older than the order of this list: the first page is the answer
         return False, None

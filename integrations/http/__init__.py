@@ -174,6 +174,7 @@ def _parsed(body: bytes) -> Any:
     try:
         return orjson.loads(body) if body.strip() else None
     except orjson.JSONDecodeError:
+        # an error page, say: whoever asked reads the status and finds the text beside
         return None
 
 

@@ -74,4 +74,5 @@ def _checked(item: Any) -> dict[str, Any] | None:
     try:
         return {**shown, "ok": bool(holds(value, limit))}
     except TypeError:
+        # a text against a number, say: it cannot hold, and both are shown beside the failed check
         return {**shown, "ok": False}
