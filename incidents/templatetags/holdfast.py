@@ -171,6 +171,18 @@ def span(seconds: float | None) -> str:
 
 
 @register.filter
+def spaced(code: str) -> str:
+    """A code in words: "selection_rate_disparity" as "selection rate disparity"."""
+    return code.replace("_", " ")
+
+
+@register.filter
+def rough(seconds: float | None) -> str:
+    """Seconds in at most two units: "18 d 4 h", "1 h 5 min", "40 s"."""
+    return " ".join(span(seconds).split(" ")[:4])
+
+
+@register.filter
 def item(mapping: Any, key: Any) -> Any:
     """`mapping|item:key`, None where it is missing."""
     return mapping.get(key) if hasattr(mapping, "get") else None

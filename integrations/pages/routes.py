@@ -6,7 +6,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from incidents.access import require
+from incidents.access import can, require
 from incidents.models import Event
 from incidents.pages.door import me, signed_in
 from integrations.models import Connection, Route
@@ -55,6 +55,7 @@ def _edit(request: HttpRequest, row: Connection, route: Route) -> HttpResponse:
         "route": route,
         "form": form,
         "kind": kind,
+        "can_edit": can(me(request), "config.edit"),
     }
     return render(request, "integrations/routes.html", context, status=422 if form.errors else 200)
 
