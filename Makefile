@@ -75,6 +75,7 @@ if [ ! -x $(PY) ] || ! $(PY) -c '' 2>/dev/null; then $(make_venv); fi; \
 echo "Installing $$lock into $(VENV) ..."; $(find_uv); \
 if [ -n "$$uv" ] && "$$uv" pip install -q --python $(PY) --require-hashes -r $$lock; then :; \
 else \
+  [ -z "$$uv" ] || echo "uv could not install; trying pip, which takes a little longer ..."; \
   $(PY) -m pip --version >/dev/null 2>&1 || $(get_pip); \
   $(PY) -m pip install -qq --disable-pip-version-check --require-hashes -r $$lock; \
 fi; \

@@ -94,14 +94,19 @@ class Command(BaseCommand):
         """Make the administrator and load the demo if the database is empty; how to sign in, in lines."""
         people = get_user_model().objects
         if people.exists():
-            return ["sign in with your account; lost the password? python manage.py changepassword NAME"]
+            python = Path(sys.executable)
+            if python.is_relative_to(Path.cwd()):
+                python = python.relative_to(Path.cwd())
+            return [f"sign in with your account; lost the password? {python} manage.py changepassword NAME"]
         password = secrets.token_urlsafe(12)
         people.create_superuser("admin", "", password)
         told = [f"sign in as admin with the password {password} (shown this once)"]
         if demo and "demo" in get_commands() and is_empty():
             self.stdout.write("loading the demo ...")
             self.stdout.flush()
-            call_command("demo", stdout=self.stdout)
+            shared = secrets.token_urlsafe(9)
+            call_command("demo", password=shared, stdout=self.stdout)
+            told.append(f"or as ann (incident commander), bo, … of the demo with the password {shared}")
         return told
 
 
