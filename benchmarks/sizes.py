@@ -11,16 +11,16 @@ from typing import Self
 class Sizes:
     """Spans in seconds; `pairs` are measurements of ours and the reference, one after the other."""
 
-    accept_seconds: float = 2.0
+    accept_seconds: float = 1.5
     accept_pairs: int = 2
-    accept_pairs_busy: int = 5  #: at the concurrency that the expectation speaks of
+    accept_pairs_busy: int = 4  #: at the concurrency that the expectation speaks of
     alerts_per_post: tuple[int, ...] = (1, 5, 20)
     connections: tuple[int, ...] = (1, 16, 64)
-    walk_seconds: float = 4.0
+    walk_seconds: float = 2.0
     existing: tuple[int, ...] = (10_000, 1_000_000)
     drain_alerts: int = 10_000  #: per measurement
-    drain_rounds: int = 3
-    runs: int = 80  #: of five steps, per measurement
+    drain_rounds: int = 2
+    runs: int = 60  #: of five steps, per measurement
     step_pairs: int = 5
     idle_seconds: float = 15.0
 
