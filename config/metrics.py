@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
@@ -113,7 +114,7 @@ class House(Collector):
             )
 
 
-def _counts(rows, field: str, always: Iterable[str] = ()) -> dict[str, int]:  # type: ignore[no-untyped-def]
+def _counts(rows: QuerySet[Any, Any], field: str, always: Iterable[str] = ()) -> dict[str, int]:
     counted = dict(rows.order_by().values_list(field).annotate(n=Count("pk")))
     return dict.fromkeys(always, 0) | {str(value): number for value, number in counted.items()}
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from incidents import postmortem
 from incidents.access import visible
-from incidents.api.base import Api, read
+from incidents.api.base import Api, person_of, read
 from incidents.api.fields import PersonField
 from incidents.api.queries import IncidentKey, OneOrMore, Query
 from incidents.models import ActionItem, ContributingFactor, Incident, PostMortem, Review
@@ -144,7 +144,7 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
         """Drafted from the facts; the one there is, when there is one."""
         seen = visible(request.user, Incident.objects.all())
         incident = get_object_or_404(seen, pk=read(DraftingSerializer, request)["incident"])
-        return self._shown(postmortem.draft(incident, by=request.user), status.HTTP_201_CREATED)  # type: ignore[arg-type]
+        return self._shown(postmortem.draft(incident, by=person_of(request)), status.HTTP_201_CREATED)
 
     @extend_schema(summary="Write sections", request=WritingSerializer, responses=PostMortemSerializer)
     def partial_update(self, request: Request, pk: str) -> Response:
@@ -152,7 +152,7 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
         pm = self.get_object()
         data = read(WritingSerializer, request)
         return self._shown(
-            postmortem.write(pm, data["sections"], by=request.user, revision=data.get("revision"))  # type: ignore[arg-type]
+            postmortem.write(pm, data["sections"], by=person_of(request), revision=data.get("revision"))
         )
 
     @extend_schema(
@@ -161,7 +161,9 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
     @action(detail=True, methods=["post"])
     def factors(self, request: Request, pk: str) -> Response:
         """One cause among several, with its evidence."""
-        made = postmortem.name_factor(self.get_object(), by=request.user, **read(FactorSerializer, request))  # type: ignore[arg-type]
+        made = postmortem.name_factor(
+            self.get_object(), by=person_of(request), **read(FactorSerializer, request)
+        )
         return Response(FactorSerializer(made).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -171,7 +173,9 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
     def actions(self, request: Request, pk: str) -> Response:
         """Refused with 409 when nobody could check it."""
         pm = self.get_object()
-        item = postmortem.add_action(pm.incident, by=request.user, **read(ActionItemSerializer, request))  # type: ignore[arg-type]
+        item = postmortem.add_action(
+            pm.incident, by=person_of(request), **read(ActionItemSerializer, request)
+        )
         return Response(ActionItemSerializer(item).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -184,7 +188,7 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
         """Closing an incident needs an action item or this reason."""
         pm = self.get_object()
         because = read(NoActionsSerializer, request)["because"]
-        return self._shown(postmortem.no_actions(pm, by=request.user, because=because))  # type: ignore[arg-type]
+        return self._shown(postmortem.no_actions(pm, by=person_of(request), because=because))
 
     @extend_schema(summary="Close an action item", request=ClosingSerializer, responses=ActionItemSerializer)
     @action(detail=True, methods=["post"], url_path="actions/(?P<item>[0-9]{1,18})/closing")
@@ -192,14 +196,14 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
         """Closing needs evidence."""
         found = get_object_or_404(self.get_object().incident.action_items, pk=int(item))
         evidence = read(ClosingSerializer, request)["evidence"]
-        postmortem.finish_action(found, by=request.user, evidence=evidence)  # type: ignore[arg-type]
+        postmortem.finish_action(found, by=person_of(request), evidence=evidence)
         return Response(ActionItemSerializer(found).data)
 
     @extend_schema(summary="Sign off", request=ReviewSerializer, responses={201: ReviewSerializer})
     @action(detail=True, methods=["post"])
     def reviews(self, request: Request, pk: str) -> Response:
         """In a role that you hold; the last missing yes approves the report."""
-        row = postmortem.review(self.get_object(), by=request.user, **read(ReviewSerializer, request))  # type: ignore[arg-type]
+        row = postmortem.review(self.get_object(), by=person_of(request), **read(ReviewSerializer, request))
         return Response(ReviewSerializer(row).data, status=status.HTTP_201_CREATED)
 
     def _shown(self, pm: PostMortem, code: int = 200) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -26,8 +26,8 @@ def deployment_bars(deployments: Sequence[Deployment]) -> SafeString:
     whole = max((end - start).total_seconds(), 3600.0)
     shown = [d for d in shown if d.ended_at is None or d.ended_at > start]
 
-    def at(moment: object) -> float:
-        seconds = (moment - start).total_seconds()  # type: ignore[operator]
+    def at(moment: datetime) -> float:
+        seconds = (moment - start).total_seconds()
         return round(LEFT + max(0.0, min(1.0, seconds / whole)) * (WIDTH - LEFT - 8), 1)
 
     rows = []

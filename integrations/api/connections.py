@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from incidents.access import require
-from incidents.api.base import Api, read
+from incidents.api.base import Api, person_of, read
 from incidents.api.queries import OneOrMore, Query
 from incidents.lifecycle import Refused
 from integrations import connecting
@@ -161,7 +161,7 @@ class ConnectionViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
             raise ValidationError(
                 {"name": ["There is a connection of this name; change that one, or take another name."]}
             )
-        made = connecting.connect(data["provider"], data["name"], data["settings"], by=request.user)  # type: ignore[arg-type]
+        made = connecting.connect(data["provider"], data["name"], data["settings"], by=person_of(request))
         return self._shown(made.connection, made.url, status.HTTP_201_CREATED)
 
     @extend_schema(
@@ -176,10 +176,10 @@ class ConnectionViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
             raise ValidationError({"paused_reason": ["Say why the connection rests."]})
         with transaction.atomic():
             if changes := {name: value for name, value in data.get("settings", {}).items() if value != MASK}:
-                row = connecting.connect(row.provider, row.name, changes, by=request.user).connection  # type: ignore[arg-type]
+                row = connecting.connect(row.provider, row.name, changes, by=person_of(request)).connection
             if "enabled" in data and data["enabled"] != row.enabled:
                 connecting.switch(
-                    row, on=data["enabled"], reason=data.get("paused_reason", ""), by=request.user  # type: ignore[arg-type]
+                    row, on=data["enabled"], reason=data.get("paused_reason", ""), by=person_of(request)
                 )  # fmt: skip
         return self._shown(row)
 
@@ -191,7 +191,7 @@ class ConnectionViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
         row = self.get_object()
         if not provider(row.provider).inbound:
             raise Refused("rotate", [f"{row} only sends; it has no inbound address."])
-        made = connecting.connect(row.provider, row.name, rotate=True, by=request.user)  # type: ignore[arg-type]
+        made = connecting.connect(row.provider, row.name, rotate=True, by=person_of(request))
         return self._shown(made.connection, made.url)
 
     @extend_schema(summary="Kinds of outside systems", responses=ProviderSerializer(many=True))

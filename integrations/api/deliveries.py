@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from incidents.access import require
-from incidents.api.base import Api
+from incidents.api.base import Api, person_of
 from incidents.api.queries import IncidentKey, Number, OneOrMore, Query
 from incidents.lifecycle import Refused
 from incidents.visibility import seen_incidents
@@ -161,7 +161,7 @@ class InboxViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         """Puts a message that was set aside back in line."""
         require(request.user, "config.edit")
         row = self.get_object()
-        if not replay([row.pk], by=request.user):  # type: ignore[arg-type]
+        if not replay([row.pk], by=person_of(request)):
             raise Refused("replay", ["Only messages that were set aside can be read again."])
         row.refresh_from_db()
         return Response(InboxMessageSerializer(row).data)
