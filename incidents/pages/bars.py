@@ -36,13 +36,16 @@ def deployment_bars(deployments: Sequence[Deployment]) -> SafeString:
         left, right = at(d.started_at), at(d.ended_at or end)
         thick = 4 + float(d.traffic) / 100 * 12
         label = f"{d.version.version} · {d.endpoint}"
+        short = f"{d.version.version} · {d.endpoint.rpartition('://')[2]}"
+        if len(short) > 28:  # names differ at both ends
+            short = f"{short[:11]}…{short[-16:]}"
         until = f"{timezone.localtime(d.ended_at):%Y-%m-%d %H:%M}" if d.ended_at else "now"
         said = (
             f"{label}: {d.traffic:g} % from {timezone.localtime(d.started_at):%Y-%m-%d %H:%M} until {until}"
         )
         colour = "var(--chart-muted)" if d.ended_at else "var(--chart-1)"
         rows.append((
-            said, LEFT - 10, middle + 4, label if len(label) <= 28 else label[:27] + "…",
+            said, LEFT - 10, middle + 4, short,
             left, middle - thick / 2, max(2.0, round(right - left, 1)), thick, colour,
         ))  # fmt: skip
     bottom = TOP + len(shown) * ROW
