@@ -103,7 +103,7 @@ HOLDFAST_WEB_PROCESSES = env.number(
     "HOLDFAST_WEB_PROCESSES", 1, low=1, high=64, help="web processes per host; 1 in embedded mode"
 )
 HOLDFAST_WEB_THREADS = env.number(
-    "HOLDFAST_WEB_THREADS", 64, low=1, high=256, help="requests that one web process works on at a time"
+    "HOLDFAST_WEB_THREADS", 32, low=1, high=256, help="requests that one web process works on at a time"
 )
 SECURE_PROXY_SSL_HEADER = None  # the scheme is taken over in config.wsgi, from trusted proxies only
 WSGI_APPLICATION = "config.wsgi.application"
