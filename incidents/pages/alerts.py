@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
+from incidents.access import can
 from incidents.models import Alert
 from incidents.models.alerts import LEVELS
 from incidents.pages.door import me, signed_in
@@ -52,6 +53,8 @@ def alerts(request: HttpRequest) -> HttpResponse:
         "levels": [(code, title, asked.get("level") == code) for code, title in LEVELS],
         "search": asked.get("q", ""),
         "source": asked.get("source", ""),
+        "sees_silences": can(me(request), "incident.see"),
+        "sees_connections": can(me(request), "config.see"),
         "filtered": any(asked.get(name) for name in ("q", "level", "source")),
     }
     return render(request, "incidents/alerts.html", context)

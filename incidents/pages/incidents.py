@@ -12,7 +12,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from incidents import lifecycle
-from incidents.access import require, visible
+from incidents.access import can, require, visible
 from incidents.models import Incident, ResponseDue, User
 from incidents.models.incident import CLASS_TITLES
 from incidents.pages import forms
@@ -66,6 +66,7 @@ def incidents(request: HttpRequest) -> HttpResponse:
         "classes": [(code, title, asked.get("class") == code) for code, title in sorted(CLASS_TITLES.items(), key=lambda p: p[1])],
         "systems": [(s.slug, s.name, asked.get("system") == s.slug) for s in visible_systems(user)[:200]],
         "search": asked.get("q", ""),
+        "can_declare": can(user, "incident.create"),
         "filtered": any(asked.get(name) for name in ("q", "severity", "class", "system")),
     }  # fmt: skip
     return render(request, "incidents/list.html", context)

@@ -135,6 +135,7 @@ def system(request: HttpRequest, slug: str) -> HttpResponse:
         "system": found, "can_edit": editable, "link_form": form,
         "deployments": deployments, "bars": deployment_bars(deployments),
         "serving": found.serving_at(timezone.now()),
+        "can_declare": can(user, "incident.create"),
         "versions": list(found.versions.select_related("author")[:20]),
         "upstream": list(found.upstream.select_related("owner_team")),
         "links": [link for link in found.links.all() if link.url.lower().startswith(("http://", "https://"))],
