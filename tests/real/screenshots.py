@@ -32,8 +32,10 @@ def severity(page: Page) -> None:
 def run(page: Page) -> None:
     page.goto("/runs/")
     page.click("a.main:has-text('Model drift')")
-    page.locator("figure:has-text('Drift per feature')").first.scroll_into_view_if_needed()
-    page.evaluate("window.scrollBy(0, 120)")
+    # the plots below are read when they come into view, and move what follows
+    page.locator("h3", has_text="Drift of features").first.evaluate("step => step.scrollIntoView()")
+    page.wait_for_load_state("networkidle")
+    page.locator("h3", has_text="Drift of features").first.evaluate("step => step.scrollIntoView()")
 
 
 def approval(page: Page) -> None:
