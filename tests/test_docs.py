@@ -18,13 +18,10 @@ from tests.processes import ROOT
 
 pytestmark = pytest.mark.once
 
+ROOMS = ("incidents", "playbooks", "integrations", "config")
 PAGES = sorted(
-    path
-    for folder, pattern in ((ROOT, "*.md"), (ROOT / "docs", "**/*.md"), *((ROOT / room, "README.md") for room in (
-        "incidents", "playbooks", "integrations", "config", "benchmarks"
-    )))
-    for path in folder.glob(pattern)
-)  # fmt: skip
+    [*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), *(ROOT / r / "README.md" for r in ROOMS)]
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 #: an address of ours in an example: after a host or the shell's `api PERSON`
@@ -59,6 +56,14 @@ def test_every_link_leads_somewhere(page: Path) -> None:
         if not there.exists() or (anchor and anchor not in anchors(there)):
             broken.append(target)
     assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_module_that_a_page_names_exists(page: Path) -> None:
+    """Named from the root or from the page's own room."""
+    named = re.findall(r"`([a-z_0-9][a-z_0-9/]*(?:\.py|/))`", page.read_text(encoding="utf-8"))
+    ours = [name for name in named if name.endswith(".py") or page.parent.name in ROOMS]
+    assert [name for name in ours if not ((page.parent / name).exists() or (ROOT / name).exists())] == []
 
 
 def addresses() -> list[Any]:
