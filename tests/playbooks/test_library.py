@@ -26,7 +26,7 @@ from tests.playbooks.scenes import asked, kinds, step, steps
 
 SHIPPED = dict(library.texts())
 shipped = pytest.mark.parametrize("slug", SHIPPED)
-in_rooms = pytest.mark.django_db(transaction=True, serialized_rollback=True)
+in_rooms = pytest.mark.django_db(transaction=True)
 
 
 # --- on paper ----------------------------------------------------------------------------------------
