@@ -67,6 +67,8 @@ def crawl(started: Browser, demo: Demo, name: str) -> tuple[set[str], list[str]]
             parts = urlsplit(link)
             if not link.startswith(demo.url + "/") or parts.path.startswith(ELSEWHERE):
                 continue
+            if address.startswith("/admin/") and address != "/admin/":
+                continue  # of Django's own pages the index and the lists it leads to
             target = parts.path + (f"?{parts.query}" if parts.query else "")
             most = 1 if name == "admin" or parts.query else OF_EACH_KIND
             if target not in known and alike[kind_of(target)] < most:
