@@ -76,7 +76,7 @@ def _tell(listener: Listener, event: Event) -> None:
             Event.objects.create(
                 incident=event.incident,
                 kind="relay.failed",
-                actor=name,
+                actor=name[:120],
                 text=f"{name} could not act on “{event.kind}”: {error}",
                 data={"event": event.pk, "listener": name, "error": repr(error)},
             )
