@@ -39,6 +39,8 @@ DEFAULTS: dict[int, dict[str, tuple[str, int, str]]] = {
     5: {"ack": ("detected_at", 5, "business_days"), "triage": ("detected_at", 10, "business_days")},
 }  # fmt: skip
 
+#: what is owed only while the incident is being worked on
+UNTIL_MITIGATED = frozenset({"update", "executive", "external", "contain", "mitigate"})
 #: which due time a move fulfils
 MET_BY_MOVE = {"triage": ("triage",), "mitigate": ("mitigate", "contain"), "close": ("report",)}
 
@@ -78,7 +80,9 @@ def schedule(incident: Incident) -> None:
             due_at=due(getattr(incident, row.anchor), row.amount, row.unit),
         )
         for row in rows
-        if getattr(incident, row.anchor) is not None and row.kind not in met
+        if getattr(incident, row.anchor) is not None
+        and row.kind not in met
+        and not (incident.mitigated_at and row.kind in UNTIL_MITIGATED)
     )
 
 

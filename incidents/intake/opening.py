@@ -129,7 +129,7 @@ def title_of(entry: Entry) -> str:
         "system": item.system.name if item.system else item.found.name or "unknown system",
         "family": item.family,
         "metric": signal.metric or "metric",
-        "dataset": signal.dataset or "unknown data set",
+        "dataset": signal.dataset or (item.system.name if item.system else "unknown data set"),
         "feature": signal.feature or "feature",
         "env": item.env,
     }

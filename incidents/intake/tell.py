@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from incidents import lifecycle
 from incidents.models import Event
 
 from .case import Case
@@ -40,10 +41,10 @@ def opened(case: Case, now: datetime) -> Event:
 
 def reopened(case: Case, now: datetime) -> Event:
     assert case.found is not None
-    before = case.found["state"]
-    text = f"It fires again within the time for recurrence: {before} → triaged."
+    before = lifecycle.TITLES[case.found["state"]]
+    text = f"It fires again within the time for recurrence: {before} → {lifecycle.TITLES[lifecycle.TRIAGED]}."
     data = {
-        "from": before, "to": "triaged", "move": "reopen", "alerts": len(case.members) + case.joined,
+        "from": case.found["state"], "to": "triaged", "move": "reopen", "alerts": len(case.members) + case.joined,
         "alert_ids": _ids(case), "announce": True,
     }  # fmt: skip
     return _event(case, "incident.reopened", text, now, now, data)

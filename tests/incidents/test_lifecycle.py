@@ -423,3 +423,10 @@ def test_an_audience_is_told_once_and_only_by_those_who_work_on_it():
         found.tell_audience(99, by=ann)
     with pytest.raises(NotAllowed):
         found.plan_communications(by=person("rita", "REP"))
+
+
+def test_nobody_owes_updates_once_it_is_mitigated():
+    ann = person("ann", "IC")
+    found = mitigated(ann)
+    assert not found.dues.filter(kind="update").exists()
+    assert found.dues.filter(kind="review", met_at=None).exists()
