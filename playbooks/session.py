@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch
 
 from incidents import wake
 from incidents.models import Event, Evidence
+from playbooks import commit
 from playbooks.conductor import (
     Asked,
     AskPerson,
@@ -42,6 +43,10 @@ LEASE = 30.0
 LARGEST_OUTPUT = 256 * 1024
 #: Seconds that a step may take in all when the playbook does not say.
 DEADLINE = 30 * 86_400.0
+#: States of a run whose step in hand may be written down; queued: paused and resumed while we were at work.
+WORKABLE = ("running", "queued")
+RENEWABLE = (*WORKABLE, "paused")
+GONE = "somebody else carries it on, or a person stopped it."
 FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
 SETTLED = [
     "state", "outputs", "verdict", "summary", "verified", "phase", "memory", "error", "tries", "wake_at",
@@ -67,19 +72,24 @@ class Working(Known):
     # --- writing -------------------------------------------------------------------------------
     def checkpoint(self, row: Step, exhibits: Sequence[Exhibit] = (), **fields: Any) -> None:
         """Keep how far the step has come, with evidence, and renew the lease. Raises Superseded."""
+        if commit.possible() and not exhibits:
+            self._set(row, fields)
+            kept = (row, tuple(fields))
+            if not commit.write(self.run, self._fence, self.lease(), states=RENEWABLE, settled=kept):
+                raise Superseded(GONE)
+            return
         with transaction.atomic():
             self.renew()
             if exhibits:
                 fields["evidence"] = [*row.evidence, *self.keep(row, exhibits)]
-            self._save(row, fields)
+            self._set(row, fields)
+            row.save(update_fields=list(fields))
 
     def renew(self) -> None:
         """Renew the lease, while an action is at work. Raises Superseded."""
-        ours = Run.objects.filter(
-            pk=self.run.pk, fence=self._fence, state__in=("running", "queued", "paused")
-        )
+        ours = Run.objects.filter(pk=self.run.pk, fence=self._fence, state__in=RENEWABLE)
         if not ours.update(**self.lease()):
-            raise Superseded("somebody else carries it on, or a person stopped it.")
+            raise Superseded(GONE)
 
     def release(self, state: str, wake_at: datetime | None) -> None:
         """Give the lease back; nothing was due."""
@@ -97,6 +107,8 @@ class Working(Known):
     def go(self, decision: Decision) -> Step | None:
         """Follow a decision that no step's result led to; the step to do, if any."""
         fields, ahead = self._ahead(decision)
+        if self._at_once(fields, None, ahead):
+            return self._next(ahead)
         with transaction.atomic():
             return self._follow(fields, ahead)
 
@@ -117,14 +129,19 @@ class Working(Known):
         self._judge(row, result.outcome, decision, wrong)
         self._report(row, result, decision)
         fields, ahead = self._ahead(decision)
+        marks, expired = self._marks(row, result), isinstance(result.outcome, Expired)
+        more = exhibits or marks or expired or result.request is not None
+        if not more and self._at_once(fields, row, ahead):
+            return self._next(ahead)
         with transaction.atomic():
             self.fenced(fields)  # first: locks are taken in the order run, incident, the rest
-            self._mark(row, result)
+            if marks:
+                self._mark(row, result)
             row.evidence = [*row.evidence, *self.keep(row, exhibits)]
             row.save(update_fields=SETTLED)
             if result.request is not None:
                 self._ask(row, result.request)
-            if isinstance(result.outcome, Expired):
+            if expired:
                 Approval.objects.filter(step=row, decision="pending").update(
                     decision="expired", decided_at=self.now
                 )
@@ -189,8 +206,25 @@ class Working(Known):
             ahead = [row for row in ahead if row.state != "running"]
         if ahead:
             Step.objects.bulk_create(ahead)
-            self._rows.extend(ahead)
         self.publish()
+        return self._next(ahead)
+
+    def _at_once(self, fields: dict[str, Any], row: Step | None, ahead: list[Step]) -> bool:
+        """Write it all in one statement, where that is possible. False when nothing was written: the longer way
+        finds out why and says so."""
+        if len(ahead) > 1 or not commit.possible():
+            return False
+        done = commit.write(
+            self.run, self._fence, self._stamped(fields), states=WORKABLE, told=self._told,
+            settled=None if row is None else (row, SETTLED), ahead=ahead[0] if ahead else None,
+        )  # fmt: skip
+        if done:
+            self._published()
+        return done
+
+    def _next(self, ahead: list[Step]) -> Step | None:
+        """Know the steps that were written; the one to do, if any."""
+        self._rows.extend(ahead)
         return ahead[-1] if ahead and ahead[-1].state == "running" else None
 
     def ended(self, state: str, reason: str) -> dict[str, Any]:
@@ -205,18 +239,19 @@ class Working(Known):
     def fenced(self, fields: dict[str, Any]) -> None:
         """Write the run's columns if the run is still ours. Raises Superseded. A run that a person paused
         meanwhile stays paused, unless it has just ended."""
-        if self.run.started_at is None:
-            self.run.started_at = self.now
-            fields = {**fields, "started_at": self.now}
+        fields = self._stamped(fields)
         ours = Run.objects.filter(pk=self.run.pk, fence=self._fence)
-        # "queued": it was paused and resumed while we were at work
-        if ours.filter(state__in=("running", "queued")).update(**fields):
+        if ours.filter(state__in=WORKABLE).update(**fields):
             return
         if fields["state"] in ("running", "queued", "waiting", "asking"):
             fields = {**fields, "state": "paused", "wake_at": None, **FREE}
             self.paused = True
         if not ours.filter(state="paused").update(**fields):
-            raise Superseded("somebody else carries it on, or a person stopped it.")
+            raise Superseded(GONE)
+
+    def _stamped(self, fields: dict[str, Any]) -> dict[str, Any]:
+        self.run.started_at = self.run.started_at or self.now
+        return {**fields, "started_at": self.run.started_at}
 
     def lease(self) -> dict[str, Any]:
         """The lease, from now on."""
@@ -255,10 +290,9 @@ class Working(Known):
             ended_at=self.now, **{"summary" if passed.state == "skipped" else "error": passed.why},
         )  # fmt: skip
 
-    def _save(self, row: Step, fields: dict[str, Any]) -> None:
+    def _set(self, row: Step, fields: dict[str, Any]) -> None:
         for name, value in fields.items():
             setattr(row, name, value)
-        row.save(update_fields=list(fields))
 
     def keep(self, row: Step, exhibits: Sequence[Exhibit]) -> list[int]:
         return [
@@ -282,17 +316,19 @@ class Working(Known):
             url=_address(asked), facts=[("Risk", request.risk), *shown],
         )  # fmt: skip
 
+    def _marks(self, row: Step, result: Result) -> bool:
+        """Whether the step's end means something for the incident."""
+        means = bool(self.definition.step(row.key).mark) or _refuted(result)
+        return means and not self.run.dry_run and row.state in ("done", "failed")
+
     def _mark(self, row: Step, result: Result) -> None:
         """Tell the incident what the step's end means for it."""
         step = self.definition.step(row.key)
-        refuted = isinstance(result.outcome, Failed) and result.outcome.cause == "unverified"
-        if self.run.dry_run or not (step.mark or refuted) or row.state not in ("done", "failed"):
-            return
         if row.state == "done" and step.mark == "contained":
             self.incident.contain(
                 actor=self.run.ref, at=self.now, text=f"Contained by {step.id} {step.title}."
             )
-        elif step.mark == "verified" or refuted:
+        elif step.mark == "verified" or _refuted(result):
             passed = row.state == "done"
             checks = result.checks or row.outputs.get("checks")
             if not checks:
@@ -331,8 +367,13 @@ class Working(Known):
     def publish(self) -> None:
         if self._told:
             Event.objects.bulk_create(self._told)
-            self._told = []
+            self._published()
+
+    def _published(self) -> None:
+        # a step that is done can wait for the relay's next look; nearly always the run's end comes first
+        if any(event.kind != "step.done" for event in self._told):
             wake.wake("outbox")
+        self._told = []
 
     def _rehearsed(self) -> str:
         if not self.run.dry_run:
@@ -344,6 +385,10 @@ class Working(Known):
         left = [f"{row.key} {row.title}" for row in self.effects()]
         more = f" Still in force: {', '.join(left)}." if left else ""
         return f"{more} Retry the step or skip it when the cause is removed, or work by hand."
+
+
+def _refuted(result: Result) -> bool:
+    return isinstance(result.outcome, Failed) and result.outcome.cause == "unverified"
 
 
 def _capped(row: Step, result: Result) -> tuple[list[Exhibit], dict[str, Any]]:

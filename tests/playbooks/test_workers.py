@@ -13,9 +13,12 @@ from django.db import connections, transaction
 
 from incidents import wake
 from incidents.models import AISystem
-from playbooks import engine, shelf, timebox, triggers
+from playbooks import control, engine, shelf, timebox, triggers
+from playbooks.conductor import RunStep, Succeeded
 from playbooks.contract import Action, Done, Outcome, StepContext
 from playbooks.models import Run
+from playbooks.perform import Result, Superseded
+from playbooks.session import Working
 from tests import scenes
 from tests.playbooks.scenes import NOON, World, published, started, steps, world
 
@@ -144,3 +147,61 @@ def test_who_lost_the_lease_stops_waiting_for_the_call() -> None:
 
     with pytest.raises(RuntimeError, match="somebody else"):
         timebox.within(5, lambda: time.sleep(1), every=0.05, meanwhile=lost)
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause"])
+def test_a_person_who_is_at_the_run_when_a_step_ends_is_waited_for_and_obeyed(
+    world: World, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    run = started(STEPS, incident=scenes.incident(severity=2))
+    carl = scenes.person("carl", "IC")
+    holds = threading.Event()
+
+    def person() -> None:
+        with transaction.atomic():
+            do = {"cancel": control.cancel, "pause": control.pause}[verb]
+            do(mine, carl, "Wrong model.")
+            holds.set()
+            time.sleep(0.3)  # the step's end is to come meanwhile
+        connections.close_all()
+
+    class Meanwhile(Action):
+        title = "Meanwhile"
+
+        def run(self, ctx: StepContext) -> Outcome:
+            threading.Thread(target=person).start()
+            assert holds.wait(5)
+            return Done()
+
+    found = {**shelf.actions(), "measure": Meanwhile()}
+    monkeypatch.setattr(shelf, "actions", lambda: found)
+    mine = Run.objects.get(pk=run.pk)
+    assert at_once(1, lambda: engine.advance(run.pk, now=NOON)) == []
+    run.refresh_from_db()
+    told = list(run.incident.events.filter(kind="step.done"))
+    if verb == "cancel":
+        assert (run.state, steps(run), told) == ("cancelled", {"A": "cancelled"}, [])
+    else:
+        assert (run.state, steps(run), len(told)) == ("paused", {"A": "done"}, 1)
+    assert world.writes == []
+
+
+def test_what_comes_of_a_step_is_written_whole_or_not_at_all(world: World) -> None:
+    run = started("- {id: A, kind: auto, title: Measure, action: measure}", incident=scenes.incident())
+
+    def settle_under_an_old_fence() -> None:
+        work = Working(Run.objects.get(pk=run.pk), NOON)
+        Run.objects.filter(pk=run.pk).update(state="running", fence=work.run.fence)
+        row = work.go(RunStep("A"))
+        assert row is not None
+        Run.objects.filter(pk=run.pk).update(fence=work.run.fence + 1)
+        with pytest.raises(Superseded):
+            work.checkpoint(row, tries=7)
+        with pytest.raises(Superseded):
+            work.settle(row, Result(Succeeded()))
+
+    assert at_once(1, settle_under_an_old_fence) == []
+    run.refresh_from_db()
+    row = run.steps.get()
+    assert (run.state, run.cursor, row.state, row.tries) == ("running", {"next": "A"}, "running", 1)
+    assert not run.incident.events.filter(kind__in=("step.done", "run.succeeded")).exists()
