@@ -85,13 +85,13 @@ def _claim(run_id: int, owner: str, now: datetime | None) -> Working | None:
     )
     if not claimed:
         return None
-    run = (
-        Run.objects.select_related("version__playbook", "incident__system", "incident__owner", "started_by")
+    mine_now = (
+        Run.objects.select_related("version__playbook", "incident__system", "incident__owner")
         .defer("version__source", "version__frozen")
         .filter(pk=run_id, lease_owner=mine)
-        .first()
+        .order_by()  # sorting one row costs a fifth of putting the statement together
     )
-    return None if run is None else Working(run, now)
+    return next((Working(run, now) for run in mine_now), None)
 
 
 def _work(work: Working) -> None:

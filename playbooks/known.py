@@ -25,7 +25,8 @@ class Known:
         self.run = run
         self.incident = run.incident
         self._clock = clock
-        self._rows: list[Step] = list(run.steps.order_by("position", "attempt"))
+        # the commit that stamps the start makes the first step
+        self._rows: list[Step] = list(run.steps.order_by("position", "attempt")) if run.started_at else []
         self._facts: dict[str, Any] | None = None
 
     @property

@@ -35,7 +35,7 @@ from playbooks.definition import END, StepDef
 from playbooks.expressions import ExpressionError
 from playbooks.known import UNDER_WAY, Known, definition_of, definition_of_version
 from playbooks.models import Approval, Run, Step
-from playbooks.perform import Request, Result, Superseded, input_hash
+from playbooks.perform import RENEW, Request, Result, Superseded, input_hash
 
 #: Seconds of a lease. It is renewed while a step is at work, so this is how long a run waits after its
 #: worker died.
@@ -75,7 +75,7 @@ class Working(Known):
         if commit.possible() and not exhibits:
             self._set(row, fields)
             kept = (row, tuple(fields))
-            if not commit.write(self.run, self._fence, self.lease(), states=RENEWABLE, settled=kept):
+            if not commit.write(self.run, self._fence, self._renewed(), states=RENEWABLE, settled=kept):
                 raise Superseded(GONE)
             return
         with transaction.atomic():
@@ -88,7 +88,7 @@ class Working(Known):
     def renew(self) -> None:
         """Renew the lease, while an action is at work. Raises Superseded."""
         ours = Run.objects.filter(pk=self.run.pk, fence=self._fence, state__in=RENEWABLE)
-        if not ours.update(**self.lease()):
+        if not ours.update(**self._renewed()):
             raise Superseded(GONE)
 
     def release(self, state: str, wake_at: datetime | None) -> None:
@@ -137,6 +137,7 @@ class Working(Known):
             self.fenced(fields)  # first: locks are taken in the order run, incident, the rest
             if marks:
                 self._mark(row, result)
+                wake.wake("outbox")
             row.evidence = [*row.evidence, *self.keep(row, exhibits)]
             row.save(update_fields=SETTLED)
             if result.request is not None:
@@ -254,8 +255,14 @@ class Working(Known):
         return {**fields, "started_at": self.run.started_at}
 
     def lease(self) -> dict[str, Any]:
-        """The lease, from now on."""
-        until = self.now + timedelta(seconds=LEASE)
+        """The lease, renewed when a good part of it is over: its columns are indexed, and short steps follow
+        fast. An action that starts under what remains renews it in time."""
+        until = self.run.lease_until
+        fresh = until is not None and (until - self.now).total_seconds() > LEASE - RENEW / 2
+        return {} if fresh else self._renewed()
+
+    def _renewed(self) -> dict[str, Any]:
+        until = self.run.lease_until = self.now + timedelta(seconds=LEASE)
         return {"lease_until": until, "wake_at": until}
 
     # --- rows ----------------------------------------------------------------------------------
@@ -370,8 +377,8 @@ class Working(Known):
             self._published()
 
     def _published(self) -> None:
-        # a step that is done can wait for the relay's next look; nearly always the run's end comes first
-        if any(event.kind != "step.done" for event in self._told):
+        # whoever is asked hears of it at once; what only the timeline tells waits for the relay's next look
+        if not all(event.kind.startswith(("run.", "step.")) for event in self._told):
             wake.wake("outbox")
         self._told = []
 
