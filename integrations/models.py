@@ -96,7 +96,9 @@ class InboxMessage(models.Model):
     STATUSES = [("new", "Waiting"), ("done", "Done"), ("set_aside", "Set aside")]
 
     receipt = models.UUIDField(default=uuid.uuid4, unique=True)
-    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="messages")
+    connection = models.ForeignKey(
+        Connection, on_delete=models.PROTECT, related_name="messages", db_index=False
+    )
     delivery_key = models.CharField(max_length=255, null=True, blank=True)
     received_at = models.DateTimeField(default=timezone.now)
     headers = models.JSONField(default=dict)
@@ -153,12 +155,19 @@ class Delivery(models.Model):
         ("cancelled", "Cancelled"),
     ]  # fmt: skip
 
-    connection = models.ForeignKey(Connection, on_delete=models.PROTECT, related_name="deliveries")
+    connection = models.ForeignKey(
+        Connection, on_delete=models.PROTECT, related_name="deliveries", db_index=False
+    )
     incident = models.ForeignKey(
-        "incidents.Incident", on_delete=models.PROTECT, null=True, blank=True, related_name="deliveries"
+        "incidents.Incident",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="deliveries",
+        db_index=False,
     )
     event = models.ForeignKey(
-        "incidents.Event", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+        "incidents.Event", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     kind = models.CharField(max_length=16)
     idempotency_key = models.CharField(max_length=200)

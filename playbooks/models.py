@@ -102,13 +102,20 @@ class Run(models.Model):
     LIVE = ("queued", "running", "waiting", "asking", "paused")
 
     version = models.ForeignKey(PlaybookVersion, on_delete=models.PROTECT, related_name="runs")
-    playbook = models.ForeignKey(Playbook, on_delete=models.PROTECT, related_name="runs")
-    incident = models.ForeignKey("incidents.Incident", on_delete=models.PROTECT, related_name="runs")
+    playbook = models.ForeignKey(Playbook, on_delete=models.PROTECT, related_name="runs", db_index=False)
+    incident = models.ForeignKey(
+        "incidents.Incident", on_delete=models.PROTECT, related_name="runs", db_index=False
+    )
     event = models.ForeignKey(
-        "incidents.Event", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+        "incidents.Event", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     started_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="started_runs"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="started_runs",
+        db_index=False,
     )
     state = models.CharField(max_length=10, choices=STATES, default="queued")
     dry_run = models.BooleanField(default=False)
@@ -164,7 +171,7 @@ class Step(models.Model):
         ("failed", "Failed"), ("skipped", "Skipped"), ("undone", "Undone"), ("cancelled", "Cancelled"),
     ]  # fmt: skip
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
     key = models.CharField(max_length=60, help_text="The step's id in the playbook, e.g. DR-03.")
     attempt = models.PositiveSmallIntegerField(default=1)
     position = models.PositiveIntegerField(help_text="Order in which it was reached.")
@@ -188,7 +195,12 @@ class Step(models.Model):
     started_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+        settings.AUTH_USER_MODEL,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
     )
     evidence = models.JSONField(default=list, help_text="Ids of the evidence kept.")
 

@@ -120,6 +120,8 @@ class Storm(models.Model):
 class Alert(models.Model):
     """A condition that a source reports, firing or resolved.
 
+    Foreign keys that no list is asked by carry no index: each costs on every alert that comes in.
+
     `live_key` (origin and fingerprint) is unique while the alert can still be reported again on
     this row; it is emptied when a later firing has to start a new row (its incident is over).
     `why` answers "why is this alert here": rule, version, key, window, gate, promotion.
@@ -168,12 +170,12 @@ class Alert(models.Model):
     windows = models.PositiveIntegerField(default=1, help_text="Distinct windows it fired in.")
     last_window = models.CharField(max_length=120, blank=True)
     incident = models.ForeignKey(
-        "incidents.Incident", on_delete=models.SET_NULL, null=True, related_name="alerts"
+        "incidents.Incident", on_delete=models.SET_NULL, null=True, related_name="alerts", db_index=False
     )
     grouping_key = models.CharField(max_length=400, blank=True)
-    rule = models.ForeignKey(GroupingRule, on_delete=models.PROTECT, null=True)
-    storm = models.ForeignKey(Storm, on_delete=models.SET_NULL, null=True)
-    silence = models.ForeignKey(Silence, on_delete=models.SET_NULL, null=True)
+    rule = models.ForeignKey(GroupingRule, on_delete=models.PROTECT, null=True, db_index=False)
+    storm = models.ForeignKey(Storm, on_delete=models.SET_NULL, null=True, db_index=False)
+    silence = models.ForeignKey(Silence, on_delete=models.SET_NULL, null=True, db_index=False)
     why = models.JSONField(default=dict)
     last_inbox_id = models.BigIntegerField(null=True)
 

@@ -20,7 +20,12 @@ class Event(models.Model):
     """
 
     incident = models.ForeignKey(
-        "incidents.Incident", on_delete=models.PROTECT, null=True, blank=True, related_name="events"
+        "incidents.Incident",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="events",
+        db_index=False,
     )
     kind = models.CharField(max_length=60)
     at = models.DateTimeField(
@@ -28,7 +33,7 @@ class Event(models.Model):
     )
     recorded_at = models.DateTimeField(default=timezone.now)
     by = models.ForeignKey(
-        "incidents.User", on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+        "incidents.User", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     actor = models.CharField(
         max_length=120, blank=True, help_text="Who acted when it was not a user: a rule, a run."
@@ -36,7 +41,7 @@ class Event(models.Model):
     text = models.TextField(blank=True, help_text="One sentence (or a Markdown note) for people.")
     data = models.JSONField(default=dict, blank=True)
     corrects = models.ForeignKey(
-        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="corrections"
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="corrections", db_index=False
     )
     published_at = models.DateTimeField(null=True, blank=True)
 
@@ -46,6 +51,7 @@ class Event(models.Model):
             models.Index(fields=["incident", "at", "id"], name="timeline_of_incident"),
             models.Index(fields=["id"], condition=Q(published_at=None), name="unpublished_events"),
             models.Index(fields=["kind", "at"], name="events_by_kind"),
+            models.Index(fields=["corrects"], condition=~Q(corrects=None), name="corrections"),
         ]
 
     def __str__(self) -> str:
