@@ -67,6 +67,54 @@ class Unreadable(Exception):
     """A stored message cannot be translated: it is set aside with this reason, replayable."""
 
 
+#: What a person (or their tool) may ask of an incident from outside.
+Verb = Literal["acknowledge", "assign", "state", "priority", "comment", "approve", "reject", "declare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What somebody did in an outside tool, asked of the incident here: `parse` yields it beside signals.
+
+    The incident is named by `incident_key` (INC-7) where the tool carries it, else by `remote_id`, looked up
+    among the links of this connection. `by` is an e-mail address or, failing that, `by_id` the vendor's id of
+    the person; somebody unknown is refused politely, on the timeline. `delivery_key` makes it happen once.
+    """
+
+    verb: Verb
+    delivery_key: str
+    incident_key: str = ""
+    remote_id: str = ""
+    by: str = ""
+    by_id: str = ""
+    by_name: str = ""
+    value: str = ""  #: new state, priority (1 to 5), e-mail of the new owner, id of the approval
+    text: str = ""  #: the comment, or why
+    at: datetime | None = None
+    url: str = ""  #: where it was done
+    answer_to: str = ""  #: where the person is answered (a response_url), if the tool has such a place
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that was changed on purpose (deploy, registry move, configuration, prompt): `parse` yields it
+    beside signals. Kept for "what changed before"; `key` makes it one row per connection."""
+
+    key: str
+    kind: Literal["deploy", "registry", "config", "prompt", "data", "pipeline", "other"]
+    title: str
+    at: datetime
+    system: str = ""  #: how the source names the AI system
+    version: str = ""
+    by: str = ""
+    url: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: What one stored message says.
+Said = Signal | Instruction | Change
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request on its way out. Secrets sit in `headers`/`json` as plain values and are
@@ -108,7 +156,8 @@ class Announcement:
     """What a provider is asked to tell: facts only, the provider chooses the form.
 
     `kind` is one of `opened`, `updated`, `acknowledged`, `escalated`, `mitigated`, `resolved`,
-    `closed`, `reopened`, `approval`, `notice`, `test`. `idempotency_key` is stable across retries
+    `closed`, `reopened`, `approval`, `notice`, `comment` (somebody wrote a note to share), `items` (action
+    items changed), `postmortem` (a version to publish), `test`. `idempotency_key` is stable across retries
     and restarts; `incident_key` (e.g. `INC-7`) is the vendor-side dedup key of the incident.
     """
 
@@ -129,6 +178,11 @@ class Announcement:
     facts: tuple[tuple[str, str], ...] = ()  #: further (name, value) lines
     links: tuple[tuple[str, str], ...] = ()
     actions: tuple[tuple[str, str], ...] = ()  #: (text, url) buttons
+    channel: str = ""  #: where at the vendor, when the route says so (channel, project, page); else the settings
+    document: str = ""  #: the post-mortem as Markdown, for kind `postmortem`
+    #: action items, for kinds that carry them: key, title, owner, due (ISO date), state
+    items: tuple[Mapping[str, str], ...] = ()
+    approval: str = ""  #: id of the approval that kind `approval` asks for
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +200,31 @@ Conversation = Generator[Request, Response, Sent]
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """One message that polling found, stored in the inbox as if it had been sent. `key` is its delivery key."""
+
+    body: bytes
+    key: str
+    headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
+    items: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What one round of polling found, and what the next round needs to know (`memory`, JSON values).
+
+    Messages and memory are kept in one commit: a round that is repeated finds the same delivery keys.
+    """
+
+    messages: Sequence[Fetched] = ()
+    memory: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: One round of polling: yields requests, is sent the responses, returns Polled; raises SendError.
+Polling = Generator[Request, Response, Polled]
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """A payload of our own making, from the vendor's documentation, that must parse."""
 
@@ -153,6 +232,7 @@ class Example:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=lambda: {"content-type": "application/json"})
     alerts: int = 1  #: how many signals it becomes
+    others: int = 0  #: how many instructions and changes it becomes
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -178,6 +258,12 @@ class Provider:
     rate: ClassVar[tuple[int, float] | None] = None  #: (requests, seconds) per connection
     #: the answer to a sender over its own quota; 503 for senders that give up on 429
     quota_status: ClassVar[int] = 429
+    #: the answer to a stored message for senders that take no 202; None: 202 with the receipt
+    accepted: ClassVar[Reply | None] = None
+    #: seconds between two rounds of `poll`; None: this provider is not polled
+    polls_every: ClassVar[float | None] = None
+    #: fields of the incident that the outside tool owns once it is linked: state, owner, priority
+    owns: ClassVar[frozenset[str]] = frozenset()
 
     def check(self, settings: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with settings beyond their kind, by field name; empty when they can be used."""
@@ -202,9 +288,14 @@ class Provider:
         """The vendor's id of this very delivery, for deduplication of retries; empty if none."""
         return inbound.headers.get("idempotency-key", "")
 
-    def parse(self, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
+    def parse(self, inbound: Inbound, settings: Mapping[str, Any]) -> Sequence[Said]:
         """Translate one stored message. Raises Unreadable when it cannot be understood."""
         raise Unreadable(f"{self.title} has no inbound form.")
+
+    def poll(self, settings: Mapping[str, Any], memory: Mapping[str, Any], now: datetime) -> Polling:
+        """Ask the vendor what is new since `memory` (empty at first). Raises SendError."""
+        raise SendError(f"{self.title} is not polled.", retryable=False)
+        yield  # pragma: no cover - makes this a generator
 
     # --- outbound ------------------------------------------------------------------------------
     def compose(

@@ -148,7 +148,8 @@ def _reading(message: InboxMessage, sender: Connection | SecretsUnreadable) -> R
         inbox_id=message.pk,
     )
     try:
-        return Reading(message, provider(sender.provider).parse(inbound, sender.settings))
+        said = provider(sender.provider).parse(inbound, sender.settings)
+        return Reading(message, [one for one in said if isinstance(one, Signal)])
     except Unreadable as error:
         return Reading(message, reason=str(error))
     except UnknownProvider as error:
