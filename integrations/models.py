@@ -37,6 +37,18 @@ class Connection(models.Model):
     last_success_at = models.DateTimeField(null=True, blank=True)
     last_error_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
+    #: polling: when the next round is due, and what the last one left for it
+    poll_at = models.DateTimeField(null=True, blank=True, editable=False)
+    poll_memory = models.JSONField(default=dict, blank=True, editable=False)
+    expect_every = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Seconds of silence after which the source itself is an alert; empty: never.",
+    )
+    silent_since = models.DateTimeField(null=True, blank=True, editable=False)
+    #: why nothing is sent for now (receiving goes on); empty: sending
+    sending_paused = models.CharField(max_length=300, blank=True)
+    dead_in_a_row = models.PositiveSmallIntegerField(default=0, editable=False)
 
     class Meta:
         ordering = ["name"]
@@ -79,6 +91,15 @@ class Route(models.Model):
         blank=True,
         validators=[validate_matchers],
         help_text='Over severity ("1"…"5"), class, system, team, environment, state, restricted; empty matches all.',
+    )
+    channel = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Where at the vendor; empty: what the connection's settings say.",
+    )
+    template = models.TextField(
+        blank=True,
+        help_text="Words of the message, with {{ incident.title }} and the like; empty: what happened, as it is.",
     )
     active = models.BooleanField(default=True)
     position = models.PositiveIntegerField(default=100)
@@ -208,3 +229,59 @@ class Delivery(models.Model):
 
     def get_absolute_url(self) -> str:
         return reverse("integrations:delivery", args=[self.pk])
+
+
+class Pace(models.Model):
+    """When the next request may go to one place of a connection (a channel, a key): the vendor's rate, kept
+    by all workers together."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="paces")
+    place = models.CharField(max_length=200, blank=True)
+    #: theoretical arrival time of the generic cell rate algorithm (ITU-T I.371)
+    free_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["connection", "place"], name="one_pace_per_place")]
+
+    def __str__(self) -> str:
+        return self.place or "everything"
+
+
+class PersonLink(models.Model):
+    """Who somebody at an outside tool is here, where their e-mail address does not tell."""
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="people")
+    remote_id = models.CharField(max_length=200, help_text="The vendor's id of the person.")
+    user = models.ForeignKey("incidents.User", on_delete=models.CASCADE, related_name="remote_identities")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["connection", "remote_id"], name="one_person_per_remote_id")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.remote_id} is {self.user}"
+
+
+class RemoteAct(models.Model):
+    """What somebody did outside and what came of it here; the key makes it happen once."""
+
+    RESULTS = [("done", "Done"), ("unchanged", "Nothing to change"), ("refused", "Refused")]
+
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="acts")
+    key = models.CharField(max_length=255)
+    verb = models.CharField(max_length=12)
+    incident = models.ForeignKey(
+        "incidents.Incident", on_delete=models.CASCADE, null=True, blank=True, related_name="remote_acts"
+    )
+    by = models.CharField(max_length=200, blank=True)
+    result = models.CharField(max_length=10, choices=RESULTS)
+    text = models.TextField(blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["connection", "key"], name="one_act_per_key")]
+
+    def __str__(self) -> str:
+        return f"{self.verb} by {self.by}: {self.result}"

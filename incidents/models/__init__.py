@@ -1,6 +1,7 @@
 """Tables of the core: people, AI systems, severity, alerts, incidents, timeline, learning."""
 
 from .alerts import Alert, GroupingRule, Silence, Storm
+from .change import Change
 from .event import Event
 from .evidence import Evidence
 from .incident import Incident
@@ -17,6 +18,7 @@ __all__ = [
     "Alert",
     "ApiToken",
     "Attestation",
+    "Change",
     "Clock",
     "ContributingFactor",
     "Dataset",

@@ -16,7 +16,7 @@ from incidents import comms, lifecycle, targets
 from incidents import severity as severity_rules
 from incidents.access import require
 
-from .event import Event
+from .event import Event, origin_of_now
 from .severity import SEVERITIES, SeverityAssessment, SeverityProfile
 from .work import Attestation
 
@@ -517,7 +517,7 @@ class Incident(ConcurrentTransitionMixin, models.Model):
             by=by,
             actor=actor,
             at=at or timezone.now(),
-            data=data or {},
+            data={**(data or {}), **origin_of_now()},
             corrects=corrects,
         )
 
