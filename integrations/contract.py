@@ -56,11 +56,16 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The immediate answer to a vendor's handshake (a challenge, an address check); nothing is stored."""
+    """The immediate answer to a vendor's handshake (a challenge, an address check); nothing is stored.
+
+    `confirm` is sent first, for vendors that want an address of theirs visited; the provider makes sure that it
+    is the vendor's. When it fails, 503 is answered instead, and the vendor asks again.
+    """
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    confirm: Request | None = None
 
 
 class Unreadable(Exception):
@@ -92,6 +97,7 @@ class Instruction:
     at: datetime | None = None
     url: str = ""  #: where it was done
     answer_to: str = ""  #: where the person is answered (a response_url), if the tool has such a place
+    remote_part: str = ""  #: the vendor's id of the comment: one that we wrote ourselves is an echo
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +163,8 @@ class Announcement:
 
     `kind` is one of `opened`, `updated`, `acknowledged`, `escalated`, `mitigated`, `resolved`,
     `closed`, `reopened`, `approval`, `notice`, `comment` (somebody wrote a note to share), `items` (action
-    items changed), `postmortem` (a version to publish), `test`. `idempotency_key` is stable across retries
+    items changed), `postmortem` (a version to publish), `answer` (to a person who asked something there, at
+    `channel`), `test`. `idempotency_key` is stable across retries
     and restarts; `incident_key` (e.g. `INC-7`) is the vendor-side dedup key of the incident.
     """
 
@@ -178,7 +185,9 @@ class Announcement:
     facts: tuple[tuple[str, str], ...] = ()  #: further (name, value) lines
     links: tuple[tuple[str, str], ...] = ()
     actions: tuple[tuple[str, str], ...] = ()  #: (text, url) buttons
-    channel: str = ""  #: where at the vendor, when the route says so (channel, project, page); else the settings
+    channel: str = (
+        ""  #: where at the vendor, when the route says so (channel, project, page); else the settings
+    )
     document: str = ""  #: the post-mortem as Markdown, for kind `postmortem`
     #: action items, for kinds that carry them: key, title, owner, due (ISO date), state
     items: tuple[Mapping[str, str], ...] = ()

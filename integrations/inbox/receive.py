@@ -16,7 +16,8 @@ from typing import Any
 from django.conf import settings
 from django.db import Error
 
-from integrations.contract import Inbound, Provider, Refusal
+from integrations import http
+from integrations.contract import Inbound, Provider, Refusal, Reply, SendError
 from integrations.inbox import problems, tokens
 from integrations.inbox.counters import RECEIVED
 from integrations.inbox.problems import Problem
@@ -130,7 +131,7 @@ def _receive(who: Caller, environ: Environ, body: bytes) -> Answer:
     except Refusal as refusal:
         raise Problem(refusal.status, str(refusal)) from refusal
     if reply is not None:
-        return reply.status, reply.headers, reply.body
+        return _shaken(reply, who)
     entry = Entry(
         connection_id=who.id,
         delivery_key=short_key(provider.delivery_key(inbound)) or None,
@@ -156,10 +157,26 @@ def _greet(provider: Provider, who: Caller, inbound: Inbound) -> Answer:
     if inbound.method in ("GET", "HEAD", "OPTIONS"):
         reply = provider.handshake(inbound, who.settings)
         if reply is not None:
-            return reply.status, reply.headers, reply.body
+            return _shaken(reply, who)
         if inbound.method == "OPTIONS":
             return 204, {"Allow": "POST, OPTIONS"}, b""
     raise problems.wrong_method("POST, OPTIONS", inbound.method)
+
+
+def _shaken(reply: Reply, who: Caller) -> Answer:
+    """The answer to a handshake, once what it asks for is done. Raises Problem 503 when that failed."""
+    if reply.confirm is not None:
+        try:
+            answered = http.send(reply.confirm).status
+            failed = "" if 200 <= answered < 300 else f"it answered {answered}"
+        except SendError as error:
+            failed = str(error)
+        if failed:
+            log.warning('"%s" could not confirm its address at the vendor: %s', who.name, failed)
+            raise Problem(
+                503, f"The confirmation at the vendor failed: {failed}", "Ask for a new confirmation."
+            )
+    return reply.status, reply.headers, reply.body
 
 
 def _headers(environ: Environ) -> dict[str, str]:
