@@ -72,7 +72,10 @@ class Known:
         self._facts = None
 
     def inputs_of(self, step: StepDef) -> dict[str, Any]:
-        """The step's parameters with their paths looked up. Raises ExpressionError."""
+        """The step's parameters with their paths looked up, or what a person gave instead. Raises ExpressionError."""
+        given = self.run.again.get(step.id, {}).get("inputs")
+        if given is not None:
+            return dict(given)
         found: dict[str, Any] = substitute(dict(step.params), self.scope()) if step.params else {}
         return found
 

@@ -120,6 +120,9 @@ class Run(models.Model):
     state = models.CharField(max_length=10, choices=STATES, default="queued")
     dry_run = models.BooleanField(default=False)
     inputs = models.JSONField(default=dict)
+    #: steps done again by a person: {step id: {"by", "name", "at", "reason", "inputs"}}; `inputs` (or null) replace
+    #: what the playbook would look up
+    again = models.JSONField(default=dict)
     #: where the run stands: {"next": "DR-03"}, and while effects are taken back
     #: {"undo": {"left": [...], "done": [...], "kept": [...], "reason": ..., "tries": n}}
     cursor = models.JSONField(default=dict)
@@ -235,6 +238,12 @@ class Approval(models.Model):
     risk = models.CharField(max_length=2, default="R0")
     roles = models.JSONField(default=list, help_text="Any of these roles may answer; empty: by risk class.")
     quorum = models.PositiveSmallIntegerField(default=1)
+    all_of = models.JSONField(default=list, help_text="One person of each of these roles has to say yes.")
+    #: roles that may answer as well since it was handed on
+    handed_to = models.JSONField(default=list)
+    look_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it is looked at next whether somebody can still answer."
+    )
     form = models.JSONField(default=list)
     input_hash = models.CharField(
         max_length=64, blank=True, help_text="SHA-256 of the resolved inputs that were shown."
@@ -256,6 +265,7 @@ class Approval(models.Model):
         ordering = ["-requested_at"]
         indexes = [
             models.Index(fields=["expires_at"], condition=Q(decision="pending"), name="approvals_pending"),
+            models.Index(fields=["look_at"], condition=Q(decision="pending"), name="approvals_to_look_at"),
         ]
 
     def __str__(self) -> str:
