@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from incidents.models import Evidence
 from integrations.gateway import Gateway, at, gateway_of, unlike
+from integrations.platforms.before import exhibit_of, state_before, tried_before
 from playbooks.contract import Action, ActionError, Done, Exhibit, Param, StepContext, Unverified
 
 PAUSES = (0.0, 0.3, 0.7, 1.5, 2.5)  #: seconds before each look: gateways take a moment to converge
@@ -45,18 +45,14 @@ class HttpCall(Action):
 
     def before(self, ctx: StepContext) -> Sequence[Exhibit]:
         """The state before the first try. A later try finds its own effect, which is no state before."""
-        if _tried_before(ctx):
+        if tried_before(ctx):
             return ()
         state = gateway_of(ctx).read(_read_url(ctx))
-        return [
-            Exhibit(
-                "before.json", json.dumps(state, indent=1).encode(), source=_read_url(ctx), note=_note(ctx)
-            )
-        ]
+        return [exhibit_of(ctx, state, _read_url(ctx))]
 
     def run(self, ctx: StepContext) -> Done:
         gateway = gateway_of(ctx)
-        before = _kept_before(ctx)
+        before = state_before(ctx)
         if before is None:
             before = gateway.read(_read_url(ctx))
         response = gateway.change(
@@ -124,27 +120,3 @@ def _read_back(ctx: StepContext, gateway: Gateway, expected: Mapping[str, Any]) 
         f"{_read_url(ctx)} should show {_wanted(expected)}, but {instead}. Whatever the gateway answered, the "
         "change is not in force: look at the gateway, then retry the step."
     )
-
-
-def _note(ctx: StepContext) -> str:
-    return f"State before {_effect(ctx)}"
-
-
-def _effect(ctx: StepContext) -> str:
-    return str(getattr(ctx.step, "idempotency_key", "") or ctx.idempotency_key)
-
-
-def _tried_before(ctx: StepContext) -> bool:
-    """Whether an earlier try, here or before a restart, may have had its effect already."""
-    steps = getattr(ctx.run, "steps", None)
-    if steps is None:
-        return False
-    return bool(steps.filter(idempotency_key=_effect(ctx)).exclude(phase="").exists())
-
-
-def _kept_before(ctx: StepContext) -> Any:
-    """The newest state before that was kept for this effect, or None."""
-    if getattr(ctx.incident, "pk", None) is None:
-        return None
-    kept = Evidence.objects.filter(incident=ctx.incident, note=_note(ctx)).order_by("-pk").first()
-    return json.loads(bytes(kept.content)) if kept else None

@@ -1,0 +1,1 @@
+"""How playbook actions speak to the platforms they change: one file per platform."""
