@@ -120,6 +120,35 @@ class Run(models.Model):
     state = models.CharField(max_length=10, choices=STATES, default="queued")
     dry_run = models.BooleanField(default=False)
     inputs = models.JSONField(default=dict)
+    #: a branch, an item or a called playbook is a run of its own; the parent waits at `parent_step`
+    parent = models.ForeignKey(
+        "self",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="children",
+        db_index=False,
+        editable=False,
+    )
+    parent_step = models.ForeignKey(
+        "Step",
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="children",
+        db_index=False,
+        editable=False,
+    )
+    branch = models.CharField(
+        max_length=60, blank=True, help_text="Name of the branch, or number of the item."
+    )
+    part = models.CharField(
+        max_length=130, blank=True, help_text="Which steps of the version this run does; empty: all of them."
+    )
+    loop = models.JSONField(
+        default=dict, help_text="The item this run is about, and those of the loops around it."
+    )
+    wants = models.CharField(max_length=200, blank=True, help_text="The key that it waits to hold.")
     #: steps done again by a person: {step id: {"by", "name", "at", "reason", "inputs"}}; `inputs` (or null) replace
     #: what the playbook would look up
     again = models.JSONField(default=dict)
@@ -138,7 +167,12 @@ class Run(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.UniqueConstraint(fields=["playbook", "incident", "event"], name="run_once_per_event")
+            models.UniqueConstraint(fields=["playbook", "incident", "event"], name="run_once_per_event"),
+            models.UniqueConstraint(
+                fields=["parent_step", "branch"],
+                condition=Q(parent_step__isnull=False),
+                name="one_run_per_branch",
+            ),
         ]
         indexes = [
             models.Index(
@@ -148,6 +182,8 @@ class Run(models.Model):
             ),
             models.Index(fields=["incident", "-id"], name="runs_of_incident"),
             models.Index(fields=["state", "-id"], name="runs_by_state"),
+            models.Index(fields=["parent"], condition=Q(parent__isnull=False), name="runs_of_a_run"),
+            models.Index(fields=["wants", "id"], condition=~Q(wants=""), name="runs_that_queue"),
         ]
 
     def __str__(self) -> str:
@@ -221,6 +257,19 @@ class Step(models.Model):
         """Seconds from start to end (or so far)."""
         end: datetime = self.ended_at or timezone.now()
         return (end - self.started_at).total_seconds()
+
+
+class Hold(models.Model):
+    """Who holds a key that one run at a time may hold (`concurrency` in a playbook). A hold whose run has ended,
+    or whose step has, is nobody's: the next one takes it over."""
+
+    key = models.CharField(max_length=200, unique=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="holds")
+    step = models.ForeignKey(Step, on_delete=models.CASCADE, null=True, blank=True, related_name="holds")
+    since = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.key}: run {self.run_id}"
 
 
 class Approval(models.Model):
