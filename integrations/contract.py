@@ -258,13 +258,16 @@ class Provider:
     fields: ClassVar[Sequence[Field]] = ()
     inbound: ClassVar[bool] = False
     outbound: ClassVar[bool] = False
+    acting: ClassVar[bool] = False  #: actions of playbooks work with it; nobody is told anything
     content_types: ClassVar[Sequence[str]] = ("application/json",)
     examples: ClassVar[Sequence[Example]] = ()
     idempotency: ClassVar[str] = ""  #: how effects stay single at this vendor, in one sentence
     limits: ClassVar[str] = ""  #: vendor limits with their source
     #: announcement kinds this provider can carry; others are not queued for it
     carries: ClassVar[frozenset[str]] = frozenset()
-    rate: ClassVar[tuple[int, float] | None] = None  #: (requests, seconds) per connection
+    rate: ClassVar[tuple[int, float] | None] = None  #: (requests, seconds) per connection and channel
+    #: under a backlog, news of several incidents may go out as one message
+    digests: ClassVar[bool] = False
     #: the answer to a sender over its own quota; 503 for senders that give up on 429
     quota_status: ClassVar[int] = 429
     #: the answer to a stored message for senders that take no 202; None: 202 with the receipt

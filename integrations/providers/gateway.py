@@ -9,6 +9,7 @@ class Gateway(Provider):
     title = "Model gateway (HTTP)"
     docs = "https://www.rfc-editor.org/rfc/rfc9110"
     summary = "Playbooks shift traffic, hold decisions and freeze pipelines here, and read the effect back."
+    acting = True
     fields = (
         Field("base_url", "Base address", "Addresses in playbooks are relative to it.", kind="url"),
         Field(

@@ -90,7 +90,7 @@ def test_it_introduces_itself(one: Provider) -> None:
     assert one.title
     assert one.summary
     assert one.docs.startswith("https://")
-    assert one.inbound or one.outbound or one.slug == "gateway"  # playbooks use it, nobody is told
+    assert one.inbound or one.outbound or one.acting
     names = [item.name for item in one.fields]
     assert len(names) == len(set(names))
     for item in one.fields:
