@@ -197,10 +197,16 @@ def _step(reader: Reader, node: yaml.Node, places: rules.Places) -> StepDef | No
     if kind in LATER_KINDS:
         reader.note(inner.nodes["kind"], f"Steps of kind {kind} cannot run yet; use {', '.join(KINDS)}.")
     elif kind and kind not in KINDS:
-        reader.note(inner.nodes["kind"], f"“kind” is {kind!r}; it must be one of {', '.join(KINDS)}.")
+        reader.note(
+            inner.nodes["kind"],
+            f"“kind” is {kind!r}; it must be one of {', '.join(KINDS)}." + r.meant(kind, KINDS),
+        )
 
     for name, value in inner.nodes.items():
         places["steps", id, name] = value
+    if isinstance(given := inner.nodes.get("with"), yaml.MappingNode):
+        for key, value in given.value:
+            places["steps", id, "with", str(key.value)] = value
     places["steps", id] = node
     step = StepDef(
         id=id,
@@ -212,8 +218,8 @@ def _step(reader: Reader, node: yaml.Node, places: rules.Places) -> StepDef | No
         next=inner.text("next"),
         branches=_branches(inner, places, id),
         checks=_checks(inner, places, id),
-        timeout=inner.read("timeout", r.seconds, None),
-        deadline=inner.read("deadline", r.seconds, None),
+        timeout=inner.read("timeout", r.some_seconds, None),
+        deadline=inner.read("deadline", r.some_seconds, None),
         retry=_retry(inner),
         on_error=_on_error(inner),
         verify=_condition(inner, "verify", places, ("steps", id, "verify")),
@@ -329,7 +335,7 @@ def _approve(inner: Map, kind: str) -> ApproveRule | None:
     found = ApproveRule(
         roles=one.read("roles", r.words(list(ROLES)), ()),
         quorum=one.read("quorum", r.count(1, 10), 1),
-        expires=one.read("expires", r.seconds, None),
+        expires=one.read("expires", r.some_seconds, None),
         on_timeout=on_timeout,
         goto=goto,
     )

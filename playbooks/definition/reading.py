@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -135,8 +136,15 @@ class Map:
                 if isinstance(key, yaml.ScalarNode) and key.value not in self._known:
                     self.reader.note(
                         key,
-                        f"Unknown key “{key.value}” in {self.what}; known: {', '.join(sorted(self._known))}.",
+                        f"Unknown key “{key.value}” in {self.what}; known: {', '.join(sorted(self._known))}."
+                        + meant(key.value, self._known),
                     )
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """“ Did you mean …?” where one of the known words is near, or nothing."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f" Did you mean “{near[0]}”?" if near else ""
 
 
 def is_null(node: yaml.Node) -> bool:
@@ -154,7 +162,10 @@ def one_of(choices: Collection[str]) -> Callable[[Reader, yaml.Node, str], str |
     def read(reader: Reader, node: yaml.Node, name: str) -> str | None:
         value = text(reader, node, name)
         if value is not None and value not in choices:
-            reader.note(node, f"“{name}” is {value!r}; it must be one of {', '.join(choices)}.")
+            reader.note(
+                node,
+                f"“{name}” is {value!r}; it must be one of {', '.join(choices)}." + meant(value, choices),
+            )
             return None
         return value
 
@@ -198,6 +209,15 @@ def seconds(reader: Reader, node: yaml.Node, name: str) -> float | None:
     value = float(hit[1]) * _UNITS[hit[2] or "s"] if hit else -1.0
     if not 0 <= value <= 366 * 86_400:
         reader.note(node, f"“{name}” must be a duration such as 90s, 15m, 24h or 7d (at most a year).")
+        return None
+    return value
+
+
+def some_seconds(reader: Reader, node: yaml.Node, name: str) -> float | None:
+    """A duration longer than nothing."""
+    value = seconds(reader, node, name)
+    if value == 0:
+        reader.note(node, f"“{name}” must be longer than 0; leave it out for the default.")
         return None
     return value
 

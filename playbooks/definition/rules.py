@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -13,7 +13,7 @@ from playbooks.contract import Action
 from playbooks.expressions import ExpressionError, Reference, references, template_references
 
 from .model import END, Definition, StepDef
-from .reading import Reader
+from .reading import Reader, meant
 
 Places = dict[tuple[str, ...], yaml.Node]
 
@@ -108,7 +108,11 @@ def _action(step: StepDef, actions: Mapping[str, Action], places: Places, reader
     if step.action and action is None:
         names = ", ".join(actions) or "none"
         where = places.get(("steps", step.id, "action"), places["steps", step.id])
-        reader.note(where, f"Step {step.id}: there is no action {step.action!r}. There are: {names}.")
+        reader.note(
+            where,
+            f"Step {step.id}: there is no action {step.action!r}. There are: {names}."
+            + meant(step.action, actions),
+        )
         return
     risk = effective_risk(step, action)
     if step.approve is not None:
@@ -138,15 +142,17 @@ def _action(step: StepDef, actions: Mapping[str, Action], places: Places, reader
     known = {param.name: param for param in action.params}
     for name in step.params.keys() - known.keys():
         reader.note(
-            given,
-            f"Step {step.id}: {step.action} takes no {name!r}; it takes {', '.join(known) or 'nothing'}.",
+            places.get(("steps", step.id, "with", name), given),
+            f"Step {step.id}: {step.action} takes no {name!r}; it takes {', '.join(known) or 'nothing'}."
+            + meant(name, known),
         )
     for param in action.params:
         if param.name not in step.params:
             if param.required and param.default is None:
                 reader.note(given, f"Step {step.id}: {step.action} needs {param.name!r} in “with”.")
         elif trouble := wrong_value(param, step.params[param.name]):
-            reader.note(given, f"Step {step.id}: {trouble}")
+            where = places.get(("steps", step.id, "with", param.name), given)
+            reader.note(where, f"Step {step.id}: {trouble}")
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -189,13 +195,21 @@ def _references(
                     )
             complain(node, [f for f in found if f.root not in ("verified", "outputs")])
     for step in definition.steps:
-        for key, value in (("with", dict(step.params)), ("text", step.text)):
-            where = places.get(("steps", step.id, key))
-            if where is not None:
+        for key in ("with", "text"):
+            for where in _scalars(places.get(("steps", step.id, key))):
                 try:
-                    complain(where, template_references(value))
+                    complain(where, template_references(where.value))
                 except ExpressionError as error:
                     reader.note(where, f"Step {step.id}: {error}")
+
+
+def _scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+    """Every value inside the node, where it stands."""
+    if isinstance(node, yaml.ScalarNode):
+        yield node
+    elif isinstance(node, yaml.CollectionNode):
+        for item in node.value:
+            yield from _scalars(item[1] if isinstance(item, tuple) else item)
 
 
 def _outputs(step: StepDef, action: Action | None) -> frozenset[str]:
@@ -214,17 +228,24 @@ def _unknown(
     match reference.root:
         case "steps" if first:
             if first not in spelled:
-                return f"There is no step {first!r}; there are {', '.join(offers)}."
+                return f"There is no step {first!r}; there are {', '.join(offers)}." + meant(first, spelled)
             name = reference.path[1] if len(reference.path) > 1 else ""
-            if name and name not in offers[spelled[first]]:
-                return f"Step {spelled[first]} has no output {name!r}; it has {', '.join(sorted(offers[spelled[first]]))}."
+            outputs = sorted(offers[spelled[first]])
+            if name and name not in outputs:
+                return f"Step {spelled[first]} has no output {name!r}; it has {', '.join(outputs)}." + meant(
+                    name, outputs
+                )
         case "inputs" if first and first not in {field.name for field in definition.inputs}:
-            declared = ", ".join(field.name for field in definition.inputs) or "none"
-            return f"There is no input {first!r}; declared inputs: {declared}."
+            declared = [field.name for field in definition.inputs]
+            return f"There is no input {first!r}; declared inputs: {', '.join(declared) or 'none'}." + meant(
+                first, declared
+            )
         case "incident" | "system" | "run" if first:
             known = facts.NAMES[reference.root]
             if first not in known:
-                return f"{reference.root} has no {first!r}; it has {', '.join(sorted(known))}."
+                return f"{reference.root} has no {first!r}; it has {', '.join(sorted(known))}." + meant(
+                    first, known
+                )
     return ""
 
 
