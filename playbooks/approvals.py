@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
-from incidents.access import RIGHTS, NotAllowed, can, named_roles, visible
+from incidents.access import RIGHTS, NotAllowed, can, visible
 from incidents.lifecycle import Refused
-from incidents.models import Incident, ModelVersion, Task
+from incidents.models import Incident, Task
 from incidents.wake import wake
 from playbooks import forms
+from playbooks.electorate import (
+    Authored,
+    NotYou,
+    allowed,
+    authored_by,
+    electorate,
+    may_fill,
+    missing,
+    right_of,
+    roles_of,
+    standing,
+    wanted,
+)
 from playbooks.models import Approval, Run
 from playbooks.perform import input_hash
 
 #: The break-glass review is due after this time.
 REVIEW = timedelta(hours=24)
-#: (system, version) of model versions that a person authored
-Authored = frozenset[tuple[int, str]]
-#: From this class on requester, author and approver are different people.
-FOUR_EYES = "R2"
+#: How often a pending question is looked at: can somebody still answer it?
+LOOK = timedelta(minutes=5)
+#: Pending questions looked at per sweep.
+BATCH = 100
 
 
 def decide(
@@ -42,9 +56,9 @@ def decide(
         with transaction.atomic():
             asked = _locked(approval)
             _open(asked, seen)
-            role = _break_glass(asked, by, yes, reason) if break_glass else _allowed(asked, by)
+            role = _break_glass(asked, by, yes, reason) if break_glass else allowed(asked, by)
             _vote(asked, by, role, yes, reason, break_glass)
-    except (NotAllowed, _NotYou) as refusal:
+    except (NotAllowed, NotYou) as refusal:
         _refused(approval, by, refusal)
         raise
     approval.refresh_from_db()
@@ -59,12 +73,12 @@ def answer(approval: Approval, by: Any, data: Mapping[str, Any]) -> Approval:
         with transaction.atomic():
             asked = _locked(approval)
             _open(asked, "")
-            role = _may_answer(asked, by)
+            role = may_fill(asked, by)
             asked.answer = forms.fill(forms.from_json(asked.form), data)
             asked.votes = [_said(by, role, True, "")]
             _close(asked, by, "answered", "")
             _tell(asked, "approval.answered", f"{by} answered {asked.step}.", by, role=role)
-    except (NotAllowed, _NotYou) as refusal:
+    except (NotAllowed, NotYou) as refusal:
         _refused(approval, by, refusal)
         raise
     approval.refresh_from_db()
@@ -79,9 +93,9 @@ def objection(approval: Approval, by: Any, authored: Authored | None = None) -> 
     try:
         _open(approval, "")
         if approval.kind == "form":
-            _may_answer(approval, by)
+            may_fill(approval, by)
         else:
-            _allowed(approval, by, authored)
+            allowed(approval, by, authored)
     except (NotAllowed, Refused) as refusal:
         return str(refusal)
     return ""
@@ -91,11 +105,12 @@ def waiting_for(user: Any, limit: int = 50) -> list[Approval]:
     """Pending questions that this person may answer, the most urgent first."""
     pending = (
         Approval.objects.filter(decision="pending", incident__in=visible(user, Incident.objects.all()))
-        .select_related("incident__system", "run__playbook", "run__started_by", "step")
+        .select_related("incident__system", "run__playbook", "run__started_by", "run__version", "step")
+        .defer("run__version__source", "run__version__frozen")
         .prefetch_related("incident__roles")
         .order_by("incident__severity", "expires_at", "pk")
     )
-    authored = _authored_by(user)
+    authored = authored_by(user)
     found = []
     for asked in pending.iterator(chunk_size=100):
         if not objection(asked, user, authored):
@@ -105,13 +120,81 @@ def waiting_for(user: Any, limit: int = 50) -> list[Approval]:
     return found
 
 
-def roles_of(user: Any, incident: Incident) -> frozenset[str]:
-    """The person's roles on the incident: granted, named there, and commander for its owner."""
-    return frozenset(user.role_codes(incident.system_id) | named_roles(user, incident))
+def look(now: datetime | None = None) -> int:
+    """Look at pending questions that are due for it: yeses of people who left stop counting, and a question that
+    nobody may answer any more, or that nobody answered for half of its time, is handed on. How many were looked at.
+
+    The sweeper calls it; any number of workers may.
+    """
+    moment = now or timezone.now()
+    due = Approval.objects.filter(decision="pending").filter(Q(look_at=None) | Q(look_at__lte=moment))
+    ids = list(due.order_by("pk").values_list("pk", flat=True)[:BATCH])
+    for id in ids:
+        with transaction.atomic():
+            asked = _locked(
+                Approval(pk=id, run_id=Approval.objects.values_list("run_id", flat=True).get(pk=id))
+            )
+            if asked.decision == "pending" and (asked.look_at is None or asked.look_at <= moment):
+                _look(asked, moment)
+    return len(ids)
 
 
-class _NotYou(Refused):
-    """Refused because of who the person is; kept on the timeline."""
+def _look(asked: Approval, now: datetime) -> None:
+    counted = {vote["user"] for vote in standing(asked)}
+    for vote in asked.votes:
+        if vote["yes"] and vote["user"] not in counted and not vote.get("left"):
+            vote["left"] = True
+            _tell(
+                asked, "approval.vote_dropped",
+                f"{vote['name']} has left: the yes to {asked.step} as {vote['role']} no longer counts.", None,
+            )  # fmt: skip
+    asked.look_at = now + LOOK
+    if why := _why_hand_on(asked, now):
+        _hand_on(asked, why)
+    elif asked.expires_at is not None and not asked.handed_to:
+        asked.look_at = min(asked.look_at, _half(asked, asked.expires_at))
+    asked.save(update_fields=["votes", "look_at", "handed_to"])
+
+
+def _why_hand_on(asked: Approval, now: datetime) -> str:
+    if asked.handed_to or not _others(asked):
+        return ""
+    people = electorate(asked).may
+    offered = {role for _, roles in people for role in roles}
+    lacking = [role for role in missing(asked, standing(asked)) if role in asked.all_of]
+    if not people or set(lacking) - offered:
+        who = " and ".join(sorted(set(lacking) - offered)) or " or ".join(sorted(wanted(asked)))
+        return f"Nobody who holds {who} can answer {asked.step} now."
+    if (
+        asked.step.attempt > 1
+        and asked.run.approvals.filter(step__key=asked.step.key, decision="expired").exists()
+    ):
+        return f"{asked.step} was asked before and nobody answered in time."
+    if asked.expires_at is not None and now >= _half(asked, asked.expires_at):
+        return f"Nobody has answered {asked.step} for half of its time."
+    return ""
+
+
+def _hand_on(asked: Approval, why: str) -> None:
+    asked.handed_to = sorted(_others(asked))
+    people = [str(user) for user, roles in electorate(asked).may if set(roles) & set(asked.handed_to)]
+    now_too = f"{', '.join(people[:5])}{' and others' if len(people) > 5 else ''} may answer it as well"
+    if not people:
+        now_too = "nobody else holds a role that may; give somebody the role, or decide on the run by hand"
+    _tell(
+        asked, "approval.handed_on", f"{why} From now on {now_too} ({', '.join(asked.handed_to)}): {asked.prompt}", None,
+        url=asked.get_absolute_url(), roles=asked.handed_to,
+    )  # fmt: skip
+
+
+def _others(asked: Approval) -> frozenset[str]:
+    """Roles that may stand in: those that hold the right and were not asked."""
+    every = RIGHTS["run.control"] if asked.kind == "form" else RIGHTS[right_of(asked)]
+    return every - wanted(asked)
+
+
+def _half(asked: Approval, until: datetime) -> datetime:
+    return asked.requested_at + (until - asked.requested_at) / 2
 
 
 def _locked(approval: Approval) -> Approval:
@@ -119,7 +202,7 @@ def _locked(approval: Approval) -> Approval:
     Run.objects.select_for_update().filter(pk=approval.run_id).values_list("pk").get()
     return (
         Approval.objects.select_for_update(of=("self",))
-        .select_related("run__started_by", "run__playbook", "step", "incident__system")
+        .select_related("run__started_by", "run__playbook", "run__version", "step", "incident__system")
         .get(pk=approval.pk)
     )
 
@@ -140,48 +223,10 @@ def _open(asked: Approval, seen: str) -> None:
         raise Refused("approve", ["You were shown other parameters. Reload and look again."])
 
 
-def _allowed(asked: Approval, by: Any, authored: Authored | None = None) -> str:
-    """The role in which the person approves. Raises NotAllowed, _NotYou."""
-    right = f"approve.{max(asked.risk, 'R1')}"
-    if not can(by, right, asked.incident):
-        raise NotAllowed(right)
-    narrowed = RIGHTS[right] & frozenset(asked.roles) if asked.roles else RIGHTS[right]
-    mine = roles_of(by, asked.incident) & narrowed
-    if not mine:
-        raise _NotYou(
-            "approve", [f"This step asks for {' or '.join(sorted(narrowed)) or 'nobody who may approve it'}."]
-        )
-    if asked.risk >= FOUR_EYES:
-        if by.pk in (asked.run.started_by_id, asked.step.actor_id):
-            raise _NotYou(
-                "approve", ["Four eyes: whoever asked for this cannot approve it. Ask a colleague."]
-            )
-        if (version := _authored(asked, by, authored)) is not None:
-            raise _NotYou(
-                "approve",
-                [
-                    f"Four eyes: the author of model version {version} cannot approve its use. Ask a colleague."
-                ],
-            )
-    if any(vote["user"] == by.pk for vote in asked.votes):
-        raise Refused("approve", ["You have voted already; somebody else must be the next."])
-    return sorted(mine)[0]
-
-
-def _may_answer(asked: Approval, by: Any) -> str:
-    if not can(by, "incident.see", asked.incident):
-        raise NotAllowed("incident.see")
-    mine = roles_of(by, asked.incident)
-    wanted = frozenset(asked.roles) or RIGHTS["run.control"]
-    if not mine & wanted and not (by.is_superuser and not asked.roles):
-        raise _NotYou("answer", [f"This form asks for {' or '.join(sorted(wanted))}."])
-    return sorted(mine & wanted)[0] if mine & wanted else ""
-
-
 def _break_glass(asked: Approval, by: Any, yes: bool, reason: str) -> str:
     """Alone, at once, on a SEV1: the commander may approve R2; it is reviewed afterwards."""
     if not can(by, "approve.R2", asked.incident) or "IC" not in roles_of(by, asked.incident):
-        raise _NotYou("approve", ["Break-glass is for the incident commander."])
+        raise NotYou("approve", ["Break-glass is for the incident commander."])
     reasons = []
     if asked.incident.severity != 1:
         reasons.append("Break-glass is for SEV1 only.")
@@ -194,31 +239,12 @@ def _break_glass(asked: Approval, by: Any, yes: bool, reason: str) -> str:
     return "IC"
 
 
-def _authored(asked: Approval, by: Any, authored: Authored | None = None) -> str | None:
-    """The model version among the step's parameters that this person authored, if any."""
-    named = {str(value) for value in _leaves(asked.step.inputs)}
-    system = asked.incident.system_id
-    if not named or system is None:
-        return None
-    known = _authored_by(by, system=system) if authored is None else authored
-    return next((version for version in sorted(named) if (system, version) in known), None)
-
-
-def _authored_by(user: Any, **which: Any) -> Authored:
-    return frozenset(ModelVersion.objects.filter(author=user, **which).values_list("system_id", "version"))
-
-
-def _leaves(value: Any) -> list[Any]:
-    if isinstance(value, Mapping):
-        return [leaf for item in value.values() for leaf in _leaves(item)]
-    if isinstance(value, list):
-        return [leaf for item in value for leaf in _leaves(item)]
-    return [] if value is None or isinstance(value, bool) else [value]
-
-
 def _vote(asked: Approval, by: Any, role: str, yes: bool, reason: str, break_glass: bool) -> None:
-    asked.votes = [*asked.votes, _said(by, role, yes, reason)]
-    given = sum(1 for vote in asked.votes if vote["yes"])
+    asked.votes = [
+        *asked.votes,
+        _said(by, role, yes, reason, sorted(roles_of(by, asked.incident) & wanted(asked))),
+    ]
+    lacking = missing(asked, standing(asked))
     why = f": {reason}" if reason.strip() else "."
     if not yes:
         _close(asked, by, "rejected", reason)
@@ -237,24 +263,24 @@ def _vote(asked: Approval, by: Any, role: str, yes: bool, reason: str, break_gla
             incident=asked.incident, kind="todo", due_at=timezone.now() + REVIEW,
             title=f"Review the break-glass approval of {asked.step} by {by}"[:300],
         )  # fmt: skip
-    elif given >= asked.quorum:
+    elif not lacking:
         _close(asked, by, "approved", reason)
         _tell(asked, "approval.approved", f"{by} ({role}) approved {asked.step}{why}", by, role=role)
     else:
         asked.save(update_fields=["votes"])
-        more = asked.quorum - given
         _tell(
             asked,
             "approval.voted",
-            f"{by} ({role}) approves {asked.step}; {more} more needed{why}",
+            f"{by} ({role}) approves {asked.step}; still needed: {', '.join(lacking)}{why}",
             by,
             role=role,
         )
 
 
-def _said(by: Any, role: str, yes: bool, reason: str) -> dict[str, Any]:
+def _said(by: Any, role: str, yes: bool, reason: str, roles: Sequence[str] = ()) -> dict[str, Any]:
     return {
-        "user": by.pk, "name": str(by), "role": role, "yes": yes, "reason": reason, "at": timezone.now().isoformat(),
+        "user": by.pk, "name": str(by), "role": role, "roles": list(roles), "yes": yes, "reason": reason,
+        "at": timezone.now().isoformat(),
     }  # fmt: skip
 
 
@@ -274,7 +300,7 @@ def _refused(approval: Approval, by: Any, refusal: Exception) -> None:
 
 def _tell(asked: Approval, kind: str, text: str, by: Any, **data: Any) -> None:
     asked.incident.record(
-        kind, text=text, by=by if by.is_authenticated else None, actor=asked.run.ref,
+        kind, text=text, by=by if by is not None and by.is_authenticated else None, actor=asked.run.ref,
         data={"approval": asked.pk, "run": asked.run_id, "step": asked.step.key, **data},
     )  # fmt: skip
     wake("outbox")
