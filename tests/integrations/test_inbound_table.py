@@ -25,7 +25,7 @@ from tests.processes import ROOT
 pytestmark = pytest.mark.once
 
 
-def tested() -> dict[str, tuple[Mapping[str, str], Mapping[str, Any]]]:
+def named_outcomes() -> dict[str, tuple[Mapping[str, str], Mapping[str, Any]]]:
     """The outcomes and settings that the vendors' tests name."""
     found = {}
     for slug, one in providers().items():
@@ -36,7 +36,7 @@ def tested() -> dict[str, tuple[Mapping[str, str], Mapping[str, Any]]]:
     return found
 
 
-TESTED = tested()
+TESTED = named_outcomes()
 CASES = [
     pytest.param(slug, name, expected, id=f"{slug}-{name}")
     for slug, (samples, _) in TESTED.items()
