@@ -14,6 +14,7 @@ import yaml
 LARGEST = 256 * 1024
 DEEPEST = 12
 MOST_NODES = 20_000
+LONGEST = 366 * 86_400  #: seconds of a duration
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
@@ -203,11 +204,17 @@ def flag(reader: Reader, node: yaml.Node, name: str) -> bool | None:
     return None
 
 
+def duration(written: str) -> float | None:
+    """Seconds of `90s`, `15m`, `24h`, `7d` or a number of seconds; None for anything else or beyond a year."""
+    hit = _DURATION.fullmatch(written.strip())
+    value = float(hit[1]) * _UNITS[hit[2] or "s"] if hit else -1.0
+    return value if 0 <= value <= LONGEST else None
+
+
 def seconds(reader: Reader, node: yaml.Node, name: str) -> float | None:
     """A duration: `90s`, `15m`, `24h`, `7d`, or a number of seconds; up to a year."""
-    hit = _DURATION.fullmatch(node.value.strip()) if isinstance(node, yaml.ScalarNode) else None
-    value = float(hit[1]) * _UNITS[hit[2] or "s"] if hit else -1.0
-    if not 0 <= value <= 366 * 86_400:
+    value = duration(node.value) if isinstance(node, yaml.ScalarNode) else None
+    if value is None:
         reader.note(node, f"“{name}” must be a duration such as 90s, 15m, 24h or 7d (at most a year).")
         return None
     return value
