@@ -9,7 +9,7 @@ from incidents import outbox, sweeps
 from incidents.models import Event
 from incidents.pages import panels
 from integrations import http
-from integrations.inbox import drain
+from integrations.inbox import drain, heartbeat, poll
 from integrations.outbox import announce, deliver
 from playbooks import engine, triggers
 from playbooks.diagnostics import dataset
@@ -39,17 +39,25 @@ def _advance(id: int | None) -> None:
         engine.advance(id)
 
 
+def _poll(id: int | None) -> None:
+    if id is not None:
+        poll.poll(id)
+
+
 #: kind of a wake-up → who looks
 HANDLERS: Mapping[str, Callable[[int | None], Any]] = {
     "inbox": _drain,
     "outbox": _relay,
     "run": _advance,
     "delivery": _deliver,
+    "poll": _poll,
 }
 
 #: what is looked for when nobody was woken; each returns how many rows it found
 SWEEPS: Sequence[Callable[[], int]] = (
     deliver.sweep,
+    poll.sweep,
+    heartbeat.sweep,
     engine.sweep,
     sweeps.release_keys,
     sweeps.end_storms,

@@ -209,4 +209,26 @@ def review(pm: PostMortem, *, by: User, role: str, approved: bool, comment: str 
             if status == "approved":
                 incident.pm_approved_at = row.at
                 incident.save(update_fields=["pm_approved_at"])
+                incident.record("postmortem.published", text="The post-mortem is approved.", at=row.at)
     return row
+
+
+def reopen_review(pm: PostMortem, *, by: User, reason: str) -> PostMortem:
+    """Take the approval back so that the text can be corrected; the sign-offs so far stay on the timeline."""
+    incident = pm.incident
+    require(by, "postmortem.review", incident)
+    if not reason.strip():
+        raise Refused("review", ["Say why the approved post-mortem has to change."])
+    with transaction.atomic():
+        fresh = PostMortem.objects.select_for_update().get(pk=pm.pk)
+        if fresh.status != "approved":
+            raise Refused("review", ["The post-mortem is not approved; it can be changed as it is."])
+        if incident.state == "closed":
+            raise Refused("review", ["The incident is closed. Re-open the incident first."])
+        fresh.status = "draft"
+        fresh.save(update_fields=["status"])
+        fresh.reviews.all().delete()
+        incident.pm_approved_at = None
+        incident.save(update_fields=["pm_approved_at"])
+        incident.record("postmortem.reopened", text=f"{by} re-opened the review: {reason}", by=by)
+    return fresh

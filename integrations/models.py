@@ -191,6 +191,7 @@ class Delivery(models.Model):
         "incidents.Event", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     kind = models.CharField(max_length=16)
+    place = models.CharField(max_length=200, blank=True, help_text="Channel or the like whose rate it shares.")
     idempotency_key = models.CharField(max_length=200)
     announcement = models.JSONField(help_text="The facts, as contract.Announcement.")
     state = models.CharField(max_length=10, choices=STATES, default="queued")
@@ -237,8 +238,9 @@ class Pace(models.Model):
 
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, related_name="paces")
     place = models.CharField(max_length=200, blank=True)
-    #: theoretical arrival time of the generic cell rate algorithm (ITU-T I.371)
-    free_at = models.DateTimeField(default=timezone.now)
+    #: theoretical arrival time of the generic cell rate algorithm (ITU-T I.371), and when the next may go
+    arrival_at = models.DateTimeField(default=timezone.now)
+    open_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["connection", "place"], name="one_pace_per_place")]

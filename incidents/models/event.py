@@ -11,7 +11,6 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-
 _origin: ContextVar[str] = ContextVar("origin", default="")
 
 

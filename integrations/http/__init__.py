@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 import requests
@@ -20,7 +20,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
 )
 
-from integrations.contract import Conversation, Request, Response, SendError, Sent
+from integrations.contract import Request, Response, SendError
 from integrations.http.guard import CONNECT_SECONDS, Deadline, current_deadline, guarded_session
 from integrations.http.hops import address_of, follow
 from integrations.masking import mask, shown_url
@@ -28,6 +28,8 @@ from integrations.masking import mask, shown_url
 __all__ = ["Exchange", "fetch_bytes", "mask", "run", "send"]
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 MAX_BYTES = 1024 * 1024  #: of an answer, after decompression
 KEPT_CHARACTERS = 4096  #: of each body in a transcript
@@ -72,8 +74,14 @@ def send(request: Request, *, secrets: Sequence[str] = ()) -> Response:
     return response
 
 
-def run(conversation: Conversation, *, secrets: Sequence[str] = ()) -> tuple[Sent, list[Exchange]]:
-    """Hold one conversation with a vendor: send what it yields, hand back what was answered.
+def run(
+    conversation: Generator[Request, Response, T],
+    *,
+    secrets: Sequence[str] = (),
+    turn: Callable[[], None] = lambda: None,
+) -> tuple[T, list[Exchange]]:
+    """Hold one conversation with a vendor: send what it yields, hand back what was answered. Before each
+    request but the first, `turn` waits until the vendor's rate allows it.
 
     A failure of the way is raised inside the conversation, at its `yield`, so that a step which
     may fail can be left out; uncaught it comes out here. Returns what the conversation concluded
@@ -91,6 +99,7 @@ def run(conversation: Conversation, *, secrets: Sequence[str] = ()) -> tuple[Sen
             else:
                 transcript.append((_kept_request(request, secrets), _kept_response(response, secrets)))
                 request = conversation.send(response)
+            turn()
     except StopIteration as end:
         return end.value, transcript
     except SendError as error:

@@ -16,11 +16,12 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from incidents import wake
+from incidents import changes, wake
 from incidents.intake import ingest
 from incidents.intake.signal import Signal
 from incidents.models import Event, User
-from integrations.contract import Inbound, Unreadable
+from integrations.contract import Change, Inbound, Instruction, Unreadable
+from integrations.inbox import acts
 from integrations.models import Connection, InboxMessage
 from integrations.secrets import SecretsUnreadable
 from integrations.shelf import UnknownProvider, provider
@@ -44,6 +45,7 @@ class Reading:
 
     message: InboxMessage
     signals: list[Signal] = field(default_factory=list)
+    others: list[Instruction | Change] = field(default_factory=list)
     reason: str = ""  #: it is set aside for this
     failed: bool = False  #: its signals could not be taken in; tried again until ATTEMPTS
 
@@ -149,7 +151,10 @@ def _reading(message: InboxMessage, sender: Connection | SecretsUnreadable) -> R
     )
     try:
         said = provider(sender.provider).parse(inbound, sender.settings)
-        return Reading(message, [one for one in said if isinstance(one, Signal)])
+        signals = [one for one in said if isinstance(one, Signal)]
+        if len(signals) == len(said):
+            return Reading(message, signals)
+        return Reading(message, signals, [one for one in said if not isinstance(one, Signal)])
     except Unreadable as error:
         return Reading(message, reason=str(error))
     except UnknownProvider as error:
@@ -169,7 +174,7 @@ def _keep(readings: Sequence[Reading]) -> None:
         return
     try:
         with transaction.atomic():
-            _ingest(signal for reading in readings for signal in reading.signals)
+            _ingest(readings)
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -182,7 +187,7 @@ def _keep(readings: Sequence[Reading]) -> None:
 def _take_in_alone(reading: Reading) -> None:
     try:
         with transaction.atomic():
-            _ingest(reading.signals)
+            _ingest([reading])
     except (OperationalError, InterfaceError):
         raise
     except Exception as error:
@@ -197,10 +202,23 @@ def _take_in_alone(reading: Reading) -> None:
             )
 
 
-def _ingest(signals: Iterable[Signal]) -> None:
-    gathered = list(signals)
+def _ingest(readings: Sequence[Reading]) -> None:
+    gathered = [signal for reading in readings for signal in reading.signals]
     if gathered:
         ingest(gathered)
+    for reading in readings:
+        for said in reading.others:
+            _do(said, reading.message)
+
+
+def _do(said: Instruction | Change, message: InboxMessage) -> None:
+    if isinstance(said, Instruction):
+        acts.carry_out(said, message.connection)
+        return
+    changes.keep(
+        message.connection.origin, said.key, kind=said.kind, title=said.title, at=said.at, system=said.system,
+        version=said.version, by=said.by, url=said.url, labels=said.labels, extra=said.extra,
+    )  # fmt: skip
 
 
 def _mark(readings: Sequence[Reading]) -> None:

@@ -149,6 +149,8 @@ def _receive(who: Caller, environ: Environ, body: bytes) -> Answer:
                 422, f"The database cannot hold this message: {error}.", "Change the message."
             ) from error
         raise problems.overloaded(str(error)) from error
+    if provider.accepted is not None:
+        return provider.accepted.status, provider.accepted.headers, provider.accepted.body
     return 202, {"Content-Type": JSON}, b'{"receipt":"%b","items":%d}' % (str(receipt).encode(), items)
 
 

@@ -197,6 +197,13 @@ class Writer:
 writer = Writer()
 
 
+def keep(entries: Sequence[Entry]) -> int:
+    """Store messages that nobody waits for, inside the caller's transaction; how many were new."""
+    _commit(entries)
+    wake.wake("inbox")
+    return sum(entry.stored == entry.receipt for entry in entries)
+
+
 def _settle_failed(entries: Iterable[Entry], failure: NotStored) -> None:
     for entry in entries:
         if entry.stored is None and not entry.settled.is_set():

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from incidents.matchers import any_line_matches, parse
+from incidents.report import export
+from incidents.report.facts import report_of
 from incidents.wake import wake
 from integrations import shelf
 from integrations.contract import Announcement
 from integrations.models import Connection, Delivery, RemoteLink, Route
+from playbooks import facts
+from playbooks.expressions import ExpressionError, substitute
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +41,11 @@ KINDS = {
     "incident.duplicate": "resolved",
     "incident.merged": "resolved",
     "approval.requested": "approval",
+    "note.added": "comment",
+    "action.added": "items",
+    "action.done": "items",
+    "postmortem.published": "postmortem",
+    "connection.paused": "notice",
     "notice.requested": "notice",
     "storm.started": "notice",
     "storm.ended": "notice",
@@ -92,17 +101,18 @@ def routes_for(kind: str, incident: Incident | None) -> list[Route]:
 
 
 def on_event(event: Event) -> None:
-    """Queue one delivery per connection that some route leads to."""
+    """Queue one delivery per connection and channel that some route leads to; never back to the connection that
+    told it."""
     kind = kind_of(event)
     if kind is None:
         return
     incident = event.incident
-    seen: set[int] = set()
+    seen: set[tuple[int, str]] = set()
     for route in routes_for(kind, incident):
         connection = route.connection
-        if connection.pk in seen:
+        if (connection.pk, route.channel) in seen or event.data.get("origin") == connection.origin:
             continue
-        seen.add(connection.pk)
+        seen.add((connection.pk, route.channel))
         told_before = (
             incident is not None
             and Delivery.objects.filter(connection=connection, incident=incident).exists()
@@ -111,7 +121,38 @@ def on_event(event: Event) -> None:
             continue
         if kind in ENDINGS and not told_before:
             continue
-        queue(connection, announcement_of(event, kind), incident=incident, event=event)
+        queue(
+            connection, routed(announcement_of(event, kind), route, incident), incident=incident, event=event
+        )
+
+
+def routed(what: Announcement, route: Route, incident: Incident | None) -> Announcement:
+    """The announcement as this route sends it: to its channel, in its words."""
+    if not route.channel and not route.template.strip():
+        return what
+    key = f"{what.idempotency_key}:{route.channel}"[:200] if route.channel else what.idempotency_key
+    return replace(
+        what,
+        channel=route.channel,
+        idempotency_key=key,
+        text=worded(route.template, what, incident) or what.text,
+    )
+
+
+def worded(template: str, what: Announcement, incident: Incident | None) -> str:
+    """The template with its places filled: {{ incident.title }}, {{ system.name }}, {{ message.text }} and the
+    like. A place that cannot be filled says so in the text: a message is never lost for its wording."""
+    if not template.strip():
+        return ""
+    scope = {
+        "incident": facts.of_incident(incident) if incident else {},
+        "system": facts.of_system(incident.system if incident else None),
+        "message": {name: value for name, value in asdict(what).items() if isinstance(value, str | int)},
+    }
+    try:
+        return str(substitute(template, scope))
+    except ExpressionError as error:
+        return f"{what.text}\n(The template of this route could not be filled: {error})"
 
 
 def announcement_of(event: Event, kind: str) -> Announcement:
@@ -127,11 +168,11 @@ def announcement_of(event: Event, kind: str) -> Announcement:
     served = incident.serving[0] if incident.serving else {}
     url = base + incident.get_absolute_url()
     actions = [("Decide", base + event.data["url"])] if kind == "approval" and event.data.get("url") else []
-    facts = [("Alerts", f"{incident.alert_count} ({incident.firing_count} firing)")]
+    lines = [("Alerts", f"{incident.alert_count} ({incident.firing_count} firing)")]
     if incident.contained_at:
-        facts.append(("Contained", incident.contained_at.strftime("%Y-%m-%d %H:%M UTC")))
+        lines.append(("Contained", incident.contained_at.strftime("%Y-%m-%d %H:%M UTC")))
     for name, value in event.data.get("facts", []):
-        facts.append((str(name), str(value)))
+        lines.append((str(name), str(value)))
     return Announcement(
         kind=kind,
         idempotency_key=key,
@@ -147,9 +188,29 @@ def announcement_of(event: Event, kind: str) -> Announcement:
         url=url,
         source=incident.detection_source or "Holdfast",
         at=event.at.isoformat(),
-        facts=tuple(facts),
+        facts=tuple(lines),
         actions=tuple(actions),
+        document=document_of(incident) if kind == "postmortem" else "",
+        items=items_of(incident) if kind in ("postmortem", "items") else (),
+        approval=str(event.data.get("approval") or ""),
     )
+
+
+def items_of(incident: Incident) -> tuple[dict[str, str], ...]:
+    """The incident's action items as providers that carry them get them."""
+    items = incident.action_items.select_related("owner").order_by("pk")
+    return tuple(
+        {
+            "key": f"{incident.key}-A{one.pk}", "title": one.title, "owner": one.owner.email or str(one.owner),
+            "due": one.due_at.isoformat(), "state": one.status, "priority": one.priority, "done_when": one.done_when,
+        }
+        for one in items
+    )  # fmt: skip
+
+
+def document_of(incident: Incident) -> str:
+    """The post-mortem as Markdown."""
+    return export(report_of(incident), "md").content.decode()
 
 
 def queue(
@@ -167,6 +228,7 @@ def queue(
             "incident": incident,
             "event": event,
             "kind": what.kind,
+            "place": what.channel[:200],
             "announcement": asdict(what),
             "next_attempt_at": timezone.now(),
         },
@@ -181,7 +243,8 @@ def restore(data: Mapping[str, Any]) -> Announcement:
     pairs = {
         name: tuple((str(a), str(b)) for a, b in data.get(name, ())) for name in ("facts", "links", "actions")
     }
-    return Announcement(**{**data, **pairs})
+    items = tuple({str(name): str(value) for name, value in one.items()} for one in data.get("items", ()))
+    return Announcement(**{**data, **pairs, "items": items})
 
 
 def link_of(connection: Connection, incident: Incident | None) -> dict[str, Any] | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import random
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
+from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
@@ -16,7 +18,8 @@ from incidents.models import Event
 from incidents.wake import wake
 from integrations import http, shelf
 from integrations.contract import SendError, Sent
-from integrations.models import Connection, Delivery, RemoteLink
+from integrations.models import Connection, Delivery, Pace, RemoteLink
+from integrations.outbox import digest, pace
 from integrations.outbox.announce import link_of, restore
 from integrations.secrets import SecretsUnreadable
 
@@ -28,8 +31,8 @@ LEASE = timedelta(seconds=120)
 #: With pauses of 5 s doubling to an hour, the last try comes about nine hours after the first.
 MAX_ATTEMPTS = 18
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 3600.0
-#: Rows waked by one sweep.
-SWEEP = 100
+#: Dead letters in a row after which sending to the connection is paused.
+HOPELESS = 5
 
 
 def deliver(delivery_id: int) -> bool:
@@ -41,13 +44,12 @@ def deliver(delivery_id: int) -> bool:
     delivery, fence = claimed
     connection = delivery.connection
     try:
-        settings = connection.settings
+        values = connection.settings
         provider = shelf.provider(connection.provider)
         sent, transcript = http.run(
-            provider.compose(
-                restore(delivery.announcement), settings, link_of(connection, delivery.incident)
-            ),
-            secrets=provider.secrets(settings),
+            provider.compose(restore(delivery.announcement), values, link_of(connection, delivery.incident)),
+            secrets=provider.secrets(values),
+            turn=partial(pace.wait, connection.pk, delivery.place, provider.rate),
         )
     except SendError as error:
         _failed(
@@ -69,8 +71,9 @@ def deliver(delivery_id: int) -> bool:
 
 
 def due(now: Any = None) -> Any:
-    """Deliveries that may be tried now: queued and due, or left behind by a worker that died; in
-    order per connection and incident, so that a resolve never overtakes its trigger."""
+    """Deliveries that may be tried now: queued and due, or left behind by a worker that died; in order per
+    connection and incident, so that a resolve never overtakes its trigger; not where sending is paused, nor
+    where the vendor's rate has to be waited for."""
     now = now or timezone.now()
     earlier = Delivery.objects.filter(
         connection=OuterRef("connection"),
@@ -78,22 +81,59 @@ def due(now: Any = None) -> Any:
         id__lt=OuterRef("id"),
         state__in=("queued", "sending"),
     )
+    shut = Pace.objects.filter(connection=OuterRef("connection"), place=OuterRef("place"), open_at__gt=now)
     return (
         Delivery.objects.filter(
             Q(state="queued", next_attempt_at__lte=now) | Q(state="sending", lease_until__lt=now),
             connection__enabled=True,
+            connection__sending_paused="",
         )
-        .filter(~Exists(earlier))
+        .filter(~Exists(earlier), ~Exists(shut))
         .order_by("next_attempt_at", "id")
     )
 
 
 def sweep(now: Any = None) -> int:
-    """Wake a worker for each delivery that is due; returns how many."""
-    ids = list(due(now).values_list("pk", flat=True)[:SWEEP])
+    """Wake a worker for deliveries that are due, of each connection as many as it may have under way; returns
+    how many."""
+    waiting = (
+        Delivery.objects.filter(state__in=("queued", "sending"))
+        .order_by()
+        .values_list("connection", flat=True)
+    )
+    ids = []
+    for connection_id in sorted(set(waiting.distinct())):
+        of_it = due(now).filter(connection=connection_id).values_list("pk", flat=True)
+        ids += list(of_it[: settings.HOLDFAST_WORKER_THREADS])
     for pk in ids:
         wake("delivery", pk)
     return len(ids)
+
+
+def resume(connection: Connection, *, by: Any) -> None:
+    """Send to the connection again, after it was paused; what waited goes out at once."""
+    with transaction.atomic():
+        Connection.objects.filter(pk=connection.pk).update(sending_paused="", dead_in_a_row=0)
+        Event.objects.create(
+            kind="connection.resumed", by=by, text=f"{by} let {connection} be sent to again.",
+            data={"connection": connection.pk},
+        )  # fmt: skip
+    for pk in due().filter(connection=connection).values_list("pk", flat=True)[:5]:
+        wake("delivery", pk)
+
+
+def redeliver_all(connection: Connection, *, by: Any) -> int:
+    """Put all dead letters of a connection back in line, oldest first, with their idempotency keys; how many."""
+    with transaction.atomic():
+        dead = Delivery.objects.filter(connection=connection, state="dead")
+        count = dead.update(state="queued", attempts=0, next_attempt_at=timezone.now(), lease_until=None)
+        if count:
+            Event.objects.create(
+                kind="delivery.redelivered", by=by, data={"connection": connection.pk, "count": count},
+                text=f"{by} asked to send {count} dead letters to {connection} again.",
+            )  # fmt: skip
+    resume(connection, by=by)
+    return count
 
 
 def redeliver(delivery: Delivery, *, by: Any) -> None:
@@ -118,13 +158,33 @@ def _claim(delivery_id: int) -> tuple[Delivery, int] | None:
         if database.features.has_select_for_update_skip_locked:
             rows = rows.select_for_update(skip_locked=True, of=("self",))
         delivery = rows.first()
-        if delivery is None:
+        if delivery is None or not _has_room(delivery.connection, now):
+            return None
+        if not pace.take(delivery.connection_id, delivery.place, _rate(delivery.connection), now):
             return None
         Delivery.objects.filter(pk=delivery.pk).update(
             state="sending", lease_until=now + LEASE, fence=F("fence") + 1, attempts=F("attempts") + 1
         )
+        digest.gather(delivery, now)
     delivery.attempts += 1
     return delivery, delivery.fence + 1
+
+
+def _rate(connection: Connection) -> tuple[int, float] | None:
+    try:
+        return shelf.provider(connection.provider).rate
+    except shelf.UnknownProvider:
+        return None
+
+
+def _has_room(connection: Connection, now: Any) -> bool:
+    """Whether the connection may have one more under way: a vendor that hangs holds few of the workers' threads."""
+    failing = connection.last_error_at is not None and (
+        connection.last_success_at is None or connection.last_error_at > connection.last_success_at
+    )
+    most = 1 if failing else max(1, settings.HOLDFAST_WORKER_THREADS // 2)
+    under_way = Delivery.objects.filter(connection=connection, state="sending", lease_until__gt=now).count()
+    return under_way < most
 
 
 def _delivered(delivery: Delivery, fence: int, sent: Sent, transcript: list[Any]) -> bool:
@@ -134,7 +194,8 @@ def _delivered(delivery: Delivery, fence: int, sent: Sent, transcript: list[Any]
             state="delivered", delivered_at=now, lease_until=None, last_error="", remote_id=sent.remote_id[:300],
             last_status=_status(transcript), transcript=_rows(transcript),
         )  # fmt: skip
-        if delivery.incident is not None and (sent.remote_id or sent.url or sent.data):
+        about_it = delivery.incident is not None and delivery.announcement.get("incident_key")
+        if about_it and (sent.remote_id or sent.url or sent.data):
             link, _ = RemoteLink.objects.get_or_create(
                 connection=delivery.connection, incident=delivery.incident
             )
@@ -143,7 +204,7 @@ def _delivered(delivery: Delivery, fence: int, sent: Sent, transcript: list[Any]
             link.data = {**link.data, **sent.data}
             link.updated_at = now
             link.save()
-        Connection.objects.filter(pk=delivery.connection_id).update(last_success_at=now)
+        Connection.objects.filter(pk=delivery.connection_id).update(last_success_at=now, dead_in_a_row=0)
         if kept:
             where = f" ({sent.url})" if sent.url else ""
             _tell(
@@ -179,7 +240,10 @@ def _failed(
             last_error=message, last_status=_status(transcript), transcript=_rows(transcript),
         )  # fmt: skip
         Connection.objects.filter(pk=delivery.connection_id).update(last_error_at=now, last_error=message)
+        if kept and retryable and retry_after:
+            pace.hold(delivery.connection_id, delivery.place, pause)
         if kept and not again:
+            _pause_if_hopeless(delivery.connection, message)
             _tell(
                 delivery,
                 "delivery.dead",
@@ -192,20 +256,25 @@ def _failed(
                 "delivery.retrying",
                 f"{delivery.connection} cannot be told yet ({delivery.kind}): {message}",
             )
-    if not again:
-        _wake_next(delivery)
+    _wake_next(delivery)
+
+
+def _pause_if_hopeless(connection: Connection, message: str) -> None:
+    """After HOPELESS dead letters in a row nothing more is sent until a person looked."""
+    Connection.objects.filter(pk=connection.pk).update(dead_in_a_row=F("dead_in_a_row") + 1)
+    reason = f"{HOPELESS} messages in a row failed for good. The last: {message}"
+    hopeless = Connection.objects.filter(pk=connection.pk, dead_in_a_row__gte=HOPELESS, sending_paused="")
+    if hopeless.update(sending_paused=reason[:300]):
+        Event.objects.create(
+            kind="connection.paused", actor="outbox", data={"connection": connection.pk},
+            text=f"Sending to {connection} is paused: {reason} Mend the cause, then resume on its page; what waits is kept.",
+        )  # fmt: skip
+        wake("outbox")
 
 
 def _wake_next(delivery: Delivery) -> None:
-    """A delivery that is over lets the next one of the same incident go."""
-    if delivery.incident_id is None:
-        return
-    following = (
-        due()
-        .filter(connection_id=delivery.connection_id, incident_id=delivery.incident_id)
-        .values_list("pk", flat=True)
-    )
-    for pk in following[:1]:
+    """One that is over lets the next one of the connection go."""
+    for pk in due().filter(connection_id=delivery.connection_id).values_list("pk", flat=True)[:1]:
         wake("delivery", pk)
 
 
