@@ -18,14 +18,15 @@ from cel_expr_python import cel
 
 #: Characters of one condition. CEL itself stops deep nesting (32 levels) and long loops.
 LONGEST = 1000
-ROOTS = ("incident", "system", "inputs", "steps", "run")
-#: seen only by a step's own `verify`: what was read back, and what the action answered
-OWN = ("verified", "outputs")
+#: `item` is what a for_each step is about, `items` that of each for_each around it, by its name
+ROOTS = ("incident", "system", "inputs", "steps", "run", "item", "items")
+#: seen only by a step's own `verify`: what was read back, and what the action answered; by `until_event`: the event
+OWN = ("verified", "outputs", "event")
 
 Scope = Mapping[str, Any]
 
 _MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
-_ENV = cel.NewEnv(variables=dict.fromkeys((*ROOTS, *OWN), _MAP))
+_ENV = cel.NewEnv(variables={**dict.fromkeys((*ROOTS, *OWN), _MAP), "item": cel.Type.DYN})
 _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*)|(?P<string>[rRbB]{0,2}(?:\"\"\".*?\"\"\"|'''.*?'''|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'))"""
     r"""|(?P<name>[A-Za-z_]\w*)|(?P<number>\d[\w.]*)|(?P<sign>.)""",
@@ -52,9 +53,18 @@ class Reference:
         return ".".join((self.root, *self.path))
 
 
-@lru_cache(maxsize=2048)
 def compiled(text: str) -> Any:
     """The compiled condition. Raises ExpressionError."""
+    return _compiled(text, "BOOL", "A condition must be true or false")
+
+
+def compiled_list(text: str) -> Any:
+    """The compiled expression that gives a list. Raises ExpressionError."""
+    return _compiled(text, "LIST", "This must give a list")
+
+
+@lru_cache(maxsize=2048)
+def _compiled(text: str, wanted: str, must: str) -> Any:
     if len(text) > LONGEST:
         raise ExpressionError(
             f"This condition has {len(text)} characters; at most {LONGEST} are read. Split it over several steps."
@@ -70,10 +80,9 @@ def compiled(text: str) -> Any:
         expression = _ENV.compile(text)
     except RuntimeError as error:
         raise ExpressionError(_readable(error)) from None
-    if expression.return_type().name() not in ("BOOL", "DYN"):
-        raise ExpressionError(
-            f"A condition must be true or false; this one gives {expression.return_type().name().lower()}."
-        )
+    gives = expression.return_type().name()
+    if not gives.startswith((wanted, "DYN")):
+        raise ExpressionError(f"{must}; this one gives {gives.lower()}.")
     return expression
 
 
@@ -86,12 +95,24 @@ class Conditions:
     """Several conditions over the same values, which are handed to CEL once."""
 
     def __init__(self, scope: Scope) -> None:
-        self._values = {name: scope.get(name) or {} for name in (*ROOTS, *OWN)}
+        self._values = {**{name: scope.get(name) or {} for name in (*ROOTS, *OWN)}, "item": scope.get("item")}
         self._activation: Any = None
 
     def test(self, text: str) -> bool:
         """Whether the condition holds. Raises ExpressionError when that cannot be said."""
-        expression = compiled(text)
+        value = self._value(compiled(text), text)
+        if not isinstance(value, bool):
+            raise ExpressionError(f"“{text}” gives {value!r}, not true or false; compare it with something.")
+        return value
+
+    def listed(self, text: str) -> list[Any]:
+        """The list that the expression gives. Raises ExpressionError."""
+        value = self._value(compiled_list(text), text)
+        if not isinstance(value, list):
+            raise ExpressionError(f"“{text}” gives {value!r:.200}, not a list.")
+        return value
+
+    def _value(self, expression: Any, text: str) -> Any:
         try:
             if self._activation is None:
                 self._activation = _ENV.Activation(self._values)
@@ -101,9 +122,17 @@ class Conditions:
             raise ExpressionError(f"“{text}” cannot be evaluated: {_readable(error)}") from None
         if kind == "ERROR":
             raise ExpressionError(f"“{text}” cannot be evaluated: {_readable(value)}")
-        if not isinstance(value, bool):
-            raise ExpressionError(f"“{text}” gives {value!r}, not true or false; compare it with something.")
         return value
+
+
+def listed(value: Any, scope: Scope) -> list[Any]:
+    """The items that `value` names: a list as it is, `{{ path }}` of one, or CEL. Raises ExpressionError."""
+    if isinstance(value, str) and "{{" not in value:
+        return Conditions(scope).listed(value)
+    found = substitute(value, scope)
+    if not isinstance(found, list):
+        raise ExpressionError(f"The items are {found!r:.200}, not a list.")
+    return found
 
 
 def references(text: str) -> list[Reference]:

@@ -14,19 +14,18 @@ from incidents.models.people import ROLES
 from playbooks import expressions, shelf
 from playbooks.contract import Action
 
+from . import clauses, rules
 from . import reading as r
-from . import rules
 from .model import (
+    AT_ONCE,
     KINDS,
-    LATER_KINDS,
+    MOST_ITEMS,
     RISKS,
-    ApproveRule,
     Branch,
     Check,
     Definition,
-    ErrorRule,
     Field,
-    Retry,
+    Lane,
     StepDef,
     Trigger,
 )
@@ -113,7 +112,8 @@ def _definition(reader: Reader, node: yaml.Node, places: rules.Places) -> Defini
         matchers=matchers,
         trigger=_trigger(reader, top.take("trigger"), places),
         inputs=_fields(reader, top.read("inputs", r.nodes, []), "an input"),
-        steps=_steps(reader, top, places),
+        steps=_steps(top, places),
+        concurrency=clauses.concurrency(top, places, ("concurrency",)),
     )
     top.close()
     return found
@@ -161,25 +161,34 @@ def _fields(reader: Reader, items: list[yaml.Node], what: str) -> tuple[Field, .
     return tuple(found.values())
 
 
-def _steps(reader: Reader, top: Map, places: rules.Places) -> tuple[StepDef, ...]:
+def _steps(top: Map, places: rules.Places) -> tuple[StepDef, ...]:
     items = top.read("steps", r.nodes, [])
     if not items:
-        reader.note(
-            top.nodes.get("steps", top.node), "A playbook needs “steps”, a list with at least one step."
+        top.reader.note(
+            top.nodes.get("steps", top.node),
+            f"{top.what.capitalize()} needs “steps”, a list with at least one step.",
         )
+    return _listed_steps(top.reader, items, places)
+
+
+def _listed_steps(reader: Reader, items: list[yaml.Node], places: rules.Places) -> tuple[StepDef, ...]:
     if len(items) > MOST_STEPS:
         reader.note(items[MOST_STEPS], f"More than {MOST_STEPS} steps; split the playbook.")
         items = items[:MOST_STEPS]
-    found: dict[str, StepDef] = {}
+    found: list[StepDef] = []
     for item in items:
+        # ids are unique in the whole playbook, branches and loops included
+        before = {
+            path[1].replace("-", "_"): path[1] for path in places if path[0] == "steps" and len(path) == 2
+        }
         step = _step(reader, item, places)
         if step is None:
             continue
-        if spelled := {other.replace("-", "_"): other for other in found}.get(step.id.replace("-", "_")):
+        if spelled := before.get(step.id.replace("-", "_")):
             reader.note(item, f"Step {step.id}: there is already a step {spelled}.")
         else:
-            found[step.id] = step
-    return tuple(found.values())
+            found.append(step)
+    return tuple(found)
 
 
 def _step(reader: Reader, node: yaml.Node, places: rules.Places) -> StepDef | None:
@@ -194,9 +203,7 @@ def _step(reader: Reader, node: yaml.Node, places: rules.Places) -> StepDef | No
         )
     inner.what = f"step {id}"
     kind = inner.text("kind", required=True)
-    if kind in LATER_KINDS:
-        reader.note(inner.nodes["kind"], f"Steps of kind {kind} cannot run yet; use {', '.join(KINDS)}.")
-    elif kind and kind not in KINDS:
+    if kind and kind not in KINDS:
         reader.note(
             inner.nodes["kind"],
             f"“kind” is {kind!r}; it must be one of {', '.join(KINDS)}." + r.meant(kind, KINDS),
@@ -216,30 +223,74 @@ def _step(reader: Reader, node: yaml.Node, places: rules.Places) -> StepDef | No
         params=inner.read("with", _params, {}),
         when=_condition(inner, "when", places, ("steps", id, "when")),
         next=inner.text("next"),
-        branches=_branches(inner, places, id),
+        branches=() if kind == "parallel" else _branches(inner, places, id),
         checks=_checks(inner, places, id),
         timeout=inner.read("timeout", r.some_seconds, None),
         deadline=inner.read("deadline", r.some_seconds, None),
-        retry=_retry(inner),
-        on_error=_on_error(inner),
+        retry=clauses.retry(inner),
+        on_error=clauses.on_error(inner),
         verify=_condition(inner, "verify", places, ("steps", id, "verify")),
         undo=inner.read("undo", r.flag, True),
         risk=inner.read("risk", r.one_of(RISKS), ""),
-        approve=_approve(inner, kind),
+        approve=clauses.approve(inner, kind),
         form=_fields(reader, inner.read("form", r.nodes, []), "a form field"),
         roles=inner.read("roles", r.words(list(ROLES)), ()),
         until=_condition(inner, "until", places, ("steps", id, "until")),
-        duration=inner.read("for", r.seconds, None),
+        until_time=inner.text("until_time"),
+        until_event=clauses.until_event(inner, places, id),
+        duration=None if _is_template(inner.nodes.get("for")) else inner.read("for", r.seconds, None),
+        duration_from=inner.text("for") if _is_template(inner.nodes.get("for")) else "",
         every=inner.read("every", r.seconds, 300.0),
         needs_evidence=inner.read("needs_evidence", r.flag, False),
         mark=inner.read("mark", r.one_of(("contained", "verified")), ""),
         text=inner.text("text"),
+        lanes=_lanes(inner, places, id) if kind == "parallel" else (),
+        items=inner.read("items", _items, ""),
+        name=inner.text("as") or "item",
+        limit=inner.read("limit", r.count(1, 100), AT_ONCE),
+        most=inner.read("most", r.count(1, 1000), MOST_ITEMS),
+        steps=_steps(inner, places) if kind == "for_each" else (),
+        join=inner.read("join", clauses.join, "all"),
+        playbook=inner.text("playbook"),
+        concurrency=clauses.concurrency(inner, places, ("steps", id, "concurrency")),
         line=node.start_mark.line + 1,
     )
     inner.close()
     return (
         replace(step, params={"text": step.text, **step.params}) if kind == "notify" and step.text else step
     )
+
+
+def _lanes(inner: Map, places: rules.Places, id: str) -> tuple[Lane, ...]:
+    found: dict[str, Lane] = {}
+    for node in inner.read("branches", r.nodes, []):
+        one = Map(inner.reader, node, f"a branch of step {id}")
+        name = one.text("name", required=True)
+        places["steps", id, "branches", name] = node
+        if name and not _STEP_ID.fullmatch(name):
+            inner.reader.note(one.nodes["name"], f"The name {name!r} takes letters, digits, _ and -.")
+        if name in found:
+            inner.reader.note(node, f"Step {id} has two branches {name!r}.")
+        found[name] = Lane(name, _steps(one, places))
+        one.close()
+    return tuple(found.values())
+
+
+def _items(reader: Reader, node: yaml.Node, name: str) -> object:
+    """A list, or a text that names one: `{{ path }}` or CEL."""
+    if isinstance(node, yaml.SequenceNode):
+        return r.plain(reader, node, name)
+    found = (r.text(reader, node, name) or "").strip()
+    if found and "{{" not in found:
+        try:
+            expressions.compiled_list(found)
+        except expressions.ExpressionError as error:
+            reader.note(node, f"“{name}”: {error}")
+    return found
+
+
+def _is_template(node: yaml.Node | None) -> bool:
+    return isinstance(node, yaml.ScalarNode) and "{{" in node.value
 
 
 def _params(reader: Reader, node: yaml.Node, name: str) -> dict[str, object] | None:
@@ -286,58 +337,3 @@ def _checks(inner: Map, places: rules.Places, id: str) -> tuple[Check, ...]:
         found.append(Check(when=when, title=one.text("title") or when))
         one.close()
     return tuple(found)
-
-
-def _retry(inner: Map) -> Retry:
-    if (node := inner.take("retry")) is None:
-        return Retry()
-    one = Map(inner.reader, node, f"retry of {inner.what}")
-    found = Retry(
-        count=one.read("count", r.count(0, 20), Retry().count),
-        backoff=one.read("backoff", r.seconds, Retry().backoff),
-        on=one.read("on", r.words(("retryable", "unverified", "timeout", "any")), Retry().on),
-    )
-    one.close()
-    return found
-
-
-def _jump(inner: Map, node: yaml.Node, name: str, simple: tuple[str, ...]) -> tuple[str, str]:
-    """`name: word` with one of the simple words, or `name: {goto: ID}` (or the text “goto: ID”)."""
-    if isinstance(node, yaml.MappingNode):
-        one = Map(inner.reader, node, f"{name} of {inner.what}")
-        target = one.text("goto", required=True)
-        one.close()
-        return "goto", target
-    word = r.text(inner.reader, node, name) or ""
-    if word.startswith("goto:"):
-        return "goto", word.removeprefix("goto:").strip()
-    if word not in simple:
-        inner.reader.note(node, f"“{name}” is {word!r}; it must be {', '.join(simple)} or “goto: <step>”.")
-        return simple[0], ""
-    return word, ""
-
-
-def _on_error(inner: Map) -> ErrorRule:
-    if (node := inner.take("on_error")) is None:
-        return ErrorRule()
-    how, goto = _jump(inner, node, "on_error", ("fail", "continue", "compensate"))
-    return ErrorRule(how, goto)
-
-
-def _approve(inner: Map, kind: str) -> ApproveRule | None:
-    node = inner.take("approve")
-    if node is None:
-        return ApproveRule() if kind == "approve" else None
-    one = Map(inner.reader, node, f"approve of {inner.what}")
-    on_timeout, goto = "escalate", ""
-    if (jump := one.take("on_timeout")) is not None:
-        on_timeout, goto = _jump(one, jump, "on_timeout", ("escalate", "fail"))
-    found = ApproveRule(
-        roles=one.read("roles", r.words(list(ROLES)), ()),
-        quorum=one.read("quorum", r.count(1, 10), 1),
-        expires=one.read("expires", r.some_seconds, None),
-        on_timeout=on_timeout,
-        goto=goto,
-    )
-    one.close()
-    return found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import yaml
@@ -10,7 +11,7 @@ import yaml
 from incidents.access import RIGHTS
 from playbooks import facts
 from playbooks.contract import Action
-from playbooks.expressions import ExpressionError, Reference, references, template_references
+from playbooks.expressions import OWN, ExpressionError, Reference, references, template_references
 
 from .model import END, Definition, StepDef
 from .reading import Reader, meant
@@ -23,27 +24,34 @@ OF_KIND: dict[str, frozenset[str]] = {
     "approve": frozenset({"approved", "by", "reason"}),
     "gate": frozenset({"passed", "failed"}),
     "decide": frozenset({"goto"}),
-    "wait": frozenset({"waited_seconds"}),
+    "wait": frozenset({"waited_seconds", "event", "clean_windows"}),
+    "parallel": frozenset({"branches", "results", "succeeded", "failed"}),
+    "for_each": frozenset({"results", "succeeded", "failed", "count"}),
+    "playbook": frozenset({"run", "version", "results", "succeeded", "failed"}),
 }
 #: kind → keys that mean something there, beyond those that every kind has
 EVERYWHERE = {"id", "kind", "title", "when", "next", "branches", "on_error", "mark", "text"}
 KEYS: dict[str, set[str]] = {
-    "auto": {"action", "with", "timeout", "deadline", "retry", "verify", "undo", "risk", "approve", "needs_evidence"},
-    "approve": {"action", "with", "timeout", "deadline", "retry", "verify", "undo", "risk", "approve", "needs_evidence"},
+    "auto": {"action", "with", "timeout", "deadline", "retry", "verify", "undo", "risk", "approve", "needs_evidence", "concurrency"},
+    "approve": {"action", "with", "timeout", "deadline", "retry", "verify", "undo", "risk", "approve", "needs_evidence", "concurrency"},
     "notify": {"action", "with", "timeout", "retry"},
     "decide": set(),
     "human": {"form", "roles", "deadline", "with"},
     "gate": {"checks", "needs_evidence"},
-    "wait": {"for", "until", "every", "deadline"},
+    "wait": {"for", "until", "until_time", "until_event", "every", "deadline"},
+    "parallel": {"join", "deadline", "concurrency"},
+    "for_each": {"items", "as", "limit", "most", "steps", "join", "deadline", "concurrency"},
+    "playbook": {"playbook", "with", "deadline", "concurrency"},
 }  # fmt: skip
 
 
 def judge(definition: Definition, actions: Mapping[str, Action], places: Places, reader: Reader) -> None:
     """Note every problem that shows only when the whole playbook is seen."""
-    for step in definition.steps:
+    for step in definition.every_step():
         if step.kind in KEYS:
             _keys(step, places, reader)
             _of_kind(step, places, reader)
+            _family(step, definition, places, reader)
             _action(step, actions, places, reader)
     _references(definition, actions, places, reader)
     _paths(definition, places, reader)
@@ -92,8 +100,9 @@ def _of_kind(step: StepDef, places: Places, reader: Reader) -> None:
         reader.note(here, f"Step {step.id} asks a person, so it needs “form”, a list of fields.")
     if step.kind == "gate" and not step.checks and not step.needs_evidence:
         reader.note(here, f"Step {step.id} is a gate, so it needs “checks” (a list of when and title).")
-    if step.kind == "wait" and step.duration is None and not step.until:
-        reader.note(here, f"Step {step.id} waits, so it needs “for”, “until” or both.")
+    waits = (step.duration is not None, step.duration_from, step.until, step.until_time, step.until_event)
+    if step.kind == "wait" and not any(waits):
+        reader.note(here, f"Step {step.id} waits, so it needs “for”, “until”, “until_time” or “until_event”.")
     if step.kind == "wait" and step.every < 1:
         reader.note(here, f"Step {step.id}: “every” must be at least 1s.")
     for at, branch in enumerate(step.branches[:-1]):
@@ -101,6 +110,28 @@ def _of_kind(step: StepDef, places: Places, reader: Reader) -> None:
             reader.note(
                 places["steps", step.id, "branches", str(at)], "A branch without “when” must be the last one."
             )
+
+
+def _family(step: StepDef, definition: Definition, places: Places, reader: Reader) -> None:
+    """What branches, loops and called playbooks need."""
+    here = places["steps", step.id]
+    if step.kind == "parallel" and len(step.lanes) < 2:
+        reader.note(here, f"Step {step.id} needs at least two “branches”, a list of name and steps.")
+    if step.kind == "parallel" and step.join not in ("all", "any") and int(step.join) > len(step.lanes):
+        reader.note(
+            places["steps", step.id, "join"],
+            f"Step {step.id} waits for {step.join} of {len(step.lanes)} branches; there are not so many.",
+        )
+    if step.kind == "for_each" and not step.items:
+        reader.note(
+            here, f"Step {step.id} needs “items”: a list, “{{{{ path }}}}” of one, or CEL that gives one."
+        )
+    if step.kind == "for_each" and not step.name.isidentifier():
+        reader.note(places["steps", step.id, "as"], f"“as” is {step.name!r}; it takes letters, digits and _.")
+    if step.kind == "playbook" and not step.playbook:
+        reader.note(here, f"Step {step.id} needs “playbook”, the slug of the one to run.")
+    if step.kind == "playbook" and step.playbook == definition.slug:
+        reader.note(places["steps", step.id, "playbook"], f"Step {step.id}: a playbook cannot run itself.")
 
 
 def _action(step: StepDef, actions: Mapping[str, Action], places: Places, reader: Reader) -> None:
@@ -177,30 +208,75 @@ def wrong_value(param: Any, value: Any, *, final: bool = False) -> str:
 def _references(
     definition: Definition, actions: Mapping[str, Action], places: Places, reader: Reader
 ) -> None:
-    offers = {step.id: _outputs(step, actions.get(step.action)) for step in definition.steps}
-    spelled = {spelling: id for id in offers for spelling in (id, id.replace("-", "_"))}
+    offers = {step.id: _outputs(step, actions.get(step.action)) for step in definition.every_step()}
+    sights = _sights(definition.steps, Sight(definition, {}, frozenset()), offers)
+    top = Sight(definition, {step.id: offers[step.id] for step in definition.steps}, frozenset())
 
-    def complain(node: yaml.Node, found: list[Reference]) -> None:
+    def complain(node: yaml.Node, found: list[Reference], sight: Sight) -> None:
         for reference in found:
-            if trouble := _unknown(reference, definition, offers, spelled):
+            if trouble := _unknown(reference, sight):
                 reader.note(node, trouble)
 
     for path, node in places.items():
-        if path[-1] in ("when", "until", "verify") and isinstance(node, yaml.ScalarNode):
+        sight = sights.get(path[1], top) if path[0] == "steps" else top
+        if path[-1] in CONDITIONS and isinstance(node, yaml.ScalarNode):
+            if path[-1] == "items" and "{{" in node.value:
+                continue
             found = references(node.value)
+            own = {"verify": ("verified", "outputs")}.get(path[-1], ())
+            own = ("event",) if "until_event" in path else own
             for reference in found:
-                if reference.root in ("verified", "outputs") and path[-1] != "verify":
+                if reference.root in OWN and reference.root not in own:
+                    where = "until_event" if reference.root == "event" else "verify"
                     reader.note(
-                        node, f'“{reference.root}” is known only in “verify”; write steps["ID"].name.'
+                        node, f'“{reference.root}” is known only in “{where}”; write steps["ID"].name.'
                     )
-            complain(node, [f for f in found if f.root not in ("verified", "outputs")])
-    for step in definition.steps:
-        for key in ("with", "text"):
-            for where in _scalars(places.get(("steps", step.id, key))):
-                try:
-                    complain(where, template_references(where.value))
-                except ExpressionError as error:
-                    reader.note(where, f"Step {step.id}: {error}")
+            complain(node, [f for f in found if f.root not in OWN], sight)
+    for step in definition.every_step():
+        for key in TEMPLATES:
+            for where in _scalars(places.get(("steps", step.id, *key))):
+                if key[-1] in ("for", "items") and "{{" not in where.value:
+                    continue
+                _templates(where, f"Step {step.id}: ", sights[step.id], complain, reader)
+    for where in _scalars(places.get(("concurrency", "key"))):
+        _templates(where, "", top, complain, reader)
+
+
+#: keys whose value is a condition, and those with `{{ path }}` in their texts
+CONDITIONS = ("when", "until", "verify", "items")
+TEMPLATES = (("with",), ("text",), ("items",), ("for",), ("until_time",), ("concurrency", "key"))
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What a step can refer to: steps of its own level and of those around it, and items of loops around it."""
+
+    definition: Definition
+    offers: Mapping[str, frozenset[str]]
+    items: frozenset[str]
+
+
+def _sights(steps: Sequence[StepDef], outer: Sight, offers: Mapping[str, frozenset[str]]) -> dict[str, Sight]:
+    here = replace(outer, offers={**outer.offers, **{step.id: offers[step.id] for step in steps}})
+    found = {step.id: here for step in steps}
+    for step in steps:
+        items = here.items | ({step.name} if step.kind == "for_each" else frozenset())
+        for inside in step.parts().values():
+            found |= _sights(inside, replace(here, items=items), offers)
+    return found
+
+
+def _templates(
+    where: yaml.ScalarNode,
+    what: str,
+    sight: Sight,
+    complain: Callable[[yaml.Node, list[Reference], Sight], None],
+    reader: Reader,
+) -> None:
+    try:
+        complain(where, template_references(where.value), sight)
+    except ExpressionError as error:
+        reader.note(where, f"{what}{error}")
 
 
 def _scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
@@ -218,12 +294,9 @@ def _outputs(step: StepDef, action: Action | None) -> frozenset[str]:
     return COMMON | OF_KIND.get(step.kind, frozenset()) | own | fields
 
 
-def _unknown(
-    reference: Reference,
-    definition: Definition,
-    offers: Mapping[str, frozenset[str]],
-    spelled: Mapping[str, str],
-) -> str:
+def _unknown(reference: Reference, sight: Sight) -> str:
+    definition, offers = sight.definition, sight.offers
+    spelled = {spelling: id for id in offers for spelling in (id, id.replace("-", "_"))}
     first = reference.path[0] if reference.path else ""
     match reference.root:
         case "steps" if first:
@@ -240,6 +313,10 @@ def _unknown(
             return f"There is no input {first!r}; declared inputs: {', '.join(declared) or 'none'}." + meant(
                 first, declared
             )
+        case "item" | "items" if not sight.items:
+            return f"“{reference.root}” is known only inside a for_each step."
+        case "items" if first and first not in sight.items:
+            return f"There is no item {first!r} here; there are {', '.join(sorted(sight.items))}."
         case "incident" | "system" | "run" if first:
             known = facts.NAMES[reference.root]
             if first not in known:
@@ -262,6 +339,8 @@ def _paths(definition: Definition, places: Places, reader: Reader) -> None:
                 )
             elif target != END:
                 edges[step.id].add(target)
+        for inside in step.parts().values():
+            _paths(replace(definition, steps=inside), places, reader)
     if not definition.steps:
         return
     reached: set[str] = set()

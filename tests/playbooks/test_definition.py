@@ -129,10 +129,10 @@ def test_a_form_of_a_newer_release_is_refused() -> None:
         ("id: G-4,", "id: G-3,", "Step G-3: there is already a step G-3"),
         ("id: G-4,", "id: end,", "is not “end”"),
         ("next: G-6", "next: G-1", "is on a way back that never waits"),
-        ("kind: human", "kind: parallel", "Steps of kind parallel cannot run yet"),
+        ("kind: human", "kind: parallel", "needs at least two “branches”"),
         ("roles: [IC]\n", "roles: [IC]\n    until: 'true'\n", "“until” means nothing in a step of kind human"),
         ("form: [{name: plan, kind: choice, choices: [stop, go]}]", "form: [{name: plan, kind: choice}]", "belong together"),
-        ("for: 24h, until: incident.firing_count == 0, ", "", "it needs “for”, “until” or both"),
+        ("for: 24h, until: incident.firing_count == 0, ", "", "it needs “for”, “until”, “until_time” or"),
         ("checks: [{when", "chekcs: [{when", "Unknown key “chekcs” in step G-7"),
     ],
 )  # fmt: skip
