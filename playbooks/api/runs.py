@@ -18,7 +18,7 @@ from incidents.api.base import Api, read
 from incidents.api.queries import IncidentKey, OneOrMore, Query, Word
 from incidents.models import Incident
 from incidents.visibility import seen_incidents
-from playbooks import control, triggers
+from playbooks import control, plan
 from playbooks.forms import InvalidForm
 from playbooks.models import Playbook, Run, Step
 
@@ -76,6 +76,10 @@ class RunStartSerializer(serializers.Serializer):
     inputs = serializers.DictField(
         required=False, default=dict, help_text="What the playbook's `inputs` declare."
     )
+    plan_hash = serializers.CharField(
+        required=False, allow_blank=True, default="", max_length=64,
+        help_text="The hash of the plan you were shown; refused when the plan is another one now.",
+    )  # fmt: skip
 
 
 class ReasonSerializer(serializers.Serializer):
@@ -136,9 +140,10 @@ class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         seen = visible(request.user, Incident.objects.all())
         incident = get_object_or_404(seen, pk=data["incident"])
         try:
-            run = triggers.start(
-                data["playbook"], incident, by=request.user, dry_run=data["dry_run"], inputs=data["inputs"]
-            )
+            run = plan.start(
+                data["playbook"], incident, by=request.user, plan_hash=data["plan_hash"], dry_run=data["dry_run"],
+                inputs=data["inputs"],
+            )  # fmt: skip
         except InvalidForm as error:
             raise ValidationError({"inputs": error.errors}) from error
         return self._shown(run, status.HTTP_201_CREATED)

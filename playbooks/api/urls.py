@@ -1,8 +1,10 @@
 """The playbook floor's part of `/api/v1/`."""
 
+from django.urls import re_path
 from rest_framework.routers import SimpleRouter
 
 from playbooks.api.approvals import ApprovalViewSet
+from playbooks.api.plans import PlanView
 from playbooks.api.playbooks import PlaybookViewSet
 from playbooks.api.runs import RunViewSet
 
@@ -11,4 +13,7 @@ router.register("playbooks", PlaybookViewSet, "api-playbook")
 router.register("runs", RunViewSet, "api-run")
 router.register("approvals", ApprovalViewSet, "api-approval")
 
-urlpatterns = router.urls
+urlpatterns = [
+    re_path(r"^incidents/(?P<id>INC-[0-9]{1,18})/plan/$", PlanView.as_view(), name="api-plan"),
+    *router.urls,
+]

@@ -16,7 +16,8 @@ from incidents.pages.door import No, me, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
 from incidents.visibility import seen_incidents
 from playbooks import shelf
-from playbooks.approvals import answer, decide, objection, roles_of, waiting_for
+from playbooks.approvals import answer, decide, objection, waiting_for
+from playbooks.electorate import roles_of
 from playbooks.forms import InvalidForm, from_json
 from playbooks.models import Approval
 from playbooks.pages.showing import pairs, pretty

@@ -52,6 +52,7 @@ TABLE = {
     "POST /incidents/{id}/timeline/": "401 404 422 422 422 404 403",
     "GET /incidents/{id}/evidence/": SEEN,
     "GET /incidents/{id}/postmortem/": SEEN,
+    "GET /incidents/{id}/plan/": "401 404 422 422 422 404 422",
     "GET /postmortems/": OPEN,
     "POST /postmortems/": "401 422 422 422 422 422 403",
     "GET /postmortems/{id}/": SEEN,
