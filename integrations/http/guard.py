@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,19 +80,17 @@ def _connect(connection: HTTPConnection) -> socket.socket:
     Looking the name up once and connecting to the result leaves no gap in which a second look-up
     could answer differently (DNS rebinding). TLS still verifies the host name afterwards.
     """
-    deadline, networks = current_deadline.get(), allowed_networks()
-    host, port = connection._dns_host, connection.port
+    deadline, host = current_deadline.get(), connection._dns_host
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = reachable(host, connection.port)
     except (socket.gaierror, UnicodeError) as error:
         raise NameResolutionError(
             host, connection, error if isinstance(error, socket.gaierror) else socket.gaierror(str(error))
         ) from error
-    refused = {str(where[0]): refusal(str(where[0]), networks) for *_, where in found}
-    last: OSError | None = TimeoutError() if deadline.passed else None
-    for family, kind, protocol, _, where in found:
-        if deadline.passed or refused[str(where[0])]:
-            continue
+    last: OSError = TimeoutError()
+    for family, kind, protocol, where in addresses:
+        if deadline.passed:
+            break
         sock = socket.socket(family, kind, protocol)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -106,9 +104,24 @@ def _connect(connection: HTTPConnection) -> socket.socket:
         return sock
     if isinstance(last, TimeoutError):
         raise ConnectTimeoutError(connection, "timed out") from last
-    if last is not None:
-        raise NewConnectionError(connection, str(last)) from last
-    raise _blocked(host, refused)
+    raise NewConnectionError(connection, str(last)) from last
+
+
+def reachable(host: str, port: int | None) -> Sequence[tuple[int, int, int, Any]]:
+    """Family, kind, protocol and address of each way to a host that may be taken.
+
+    Raises SendError when none may, socket.gaierror or UnicodeError when the name does not resolve.
+    """
+    found, networks = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM), allowed_networks()
+    refused = {str(where[0]): refusal(str(where[0]), networks) for *_, where in found}
+    ways = [
+        (family, kind, protocol, where)
+        for family, kind, protocol, _, where in found
+        if not refused[str(where[0])]
+    ]
+    if not ways:
+        raise _blocked(host, refused)
+    return ways
 
 
 def _blocked(host: str, refused: Mapping[str, str]) -> SendError:
