@@ -11,6 +11,8 @@ from django.db.models import Q
 from incidents.access import RIGHTS, NotAllowed, can, named_roles
 from incidents.lifecycle import Refused
 from incidents.models import Incident, ModelVersion, User
+from playbooks.contract import Action
+from playbooks.definition import StepDef
 from playbooks.models import Approval
 
 #: (system, version) of model versions that a person authored
@@ -31,6 +33,18 @@ class Electorate:
 
     may: tuple[tuple[User, tuple[str, ...]], ...]
     may_not: tuple[tuple[User, str], ...]
+
+
+def asks_first(
+    step: StepDef, action: Action | None, risk: str, incident: Incident, starter: User | None
+) -> bool:
+    """Whether a person is asked before the step acts: always from R2 on and where the playbook says so; for R1 only
+    on SEV3 and below, when whoever started the run could not say yes."""
+    if step.kind == "approve" or step.approve is not None or action is None or risk >= "R2":
+        return True
+    if risk == "R0" or not action.changes_world:
+        return False
+    return incident.severity > 2 and not (starter is not None and can(starter, "approve.R1", incident))
 
 
 def right_of(asked: Approval) -> str:

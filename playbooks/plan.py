@@ -15,7 +15,6 @@ from typing import Any
 
 from django.db import transaction
 
-from incidents.access import can
 from incidents.lifecycle import Refused
 from incidents.models import Incident
 from playbooks import facts, forms, shelf, triggers
@@ -23,7 +22,7 @@ from playbooks.contract import Action
 from playbooks.definition import END, Definition, DefinitionError, StepDef, parse
 from playbooks.definition.model import EXPIRES
 from playbooks.definition.rules import effective_risk
-from playbooks.electorate import electorate
+from playbooks.electorate import asks_first, electorate
 from playbooks.expressions import (
     Conditions,
     ExpressionError,
@@ -301,7 +300,7 @@ class _Planner:
         rule = step.approve
         if step.kind == "human":
             asked = Approval(kind="form", risk="R0", roles=list(step.roles))
-        elif not self._asks(step, action, risk):
+        elif not risk or not asks_first(step, action, risk, self.run.incident, self.run.started_by):
             return None
         else:
             roles, all_of = (rule.roles, rule.all_of) if rule else ((), ())
@@ -321,15 +320,6 @@ class _Planner:
             tuple(str(user) for user, _ in who.may[:NAMED]), tuple((str(user), why) for user, why in who.may_not[:NAMED]),
             tuple(sorted(set(asked.all_of) - offered)) if asked.all_of else (() if who.may else tuple(sorted(asked.roles))),
         )  # fmt: skip
-
-    def _asks(self, step: StepDef, action: Action | None, risk: str) -> bool:
-        """As the engine decides it when the step is reached."""
-        if step.kind == "approve" or (action is not None and (step.approve is not None or risk >= "R2")):
-            return True
-        if action is None or risk == "R0" or not action.changes_world:
-            return False
-        starter, incident = self.run.started_by, self.run.incident
-        return incident.severity > 2 and not (starter and can(starter, "approve.R1", incident))
 
     def _inside(self, step: StepDef) -> Iterator[tuple[str, tuple[PlannedStep, ...]]]:
         if step.kind in ("parallel", "for_each"):

@@ -41,6 +41,7 @@ KINDS = {
     "incident.duplicate": "resolved",
     "incident.merged": "resolved",
     "approval.requested": "approval",
+    "approval.handed_on": "approval",
     "note.added": "comment",
     "action.added": "items",
     "action.done": "items",

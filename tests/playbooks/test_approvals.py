@@ -13,10 +13,10 @@ from django.utils import timezone
 from incidents.access import NotAllowed
 from incidents.lifecycle import Refused
 from incidents.models import Incident, ModelVersion, Task, User
-from playbooks import approvals, control, forms
+from playbooks import approvals, control, forms, triggers
 from playbooks.models import Approval, Run, Step
 from tests import scenes
-from tests.playbooks.scenes import World, asked, kinds, started, step, steps, world
+from tests.playbooks.scenes import World, asked, kinds, published, started, step, steps, world
 from tests.playbooks.scenes import advance as look
 
 __all__ = ["world"]
@@ -354,3 +354,72 @@ def test_an_author_is_not_waited_for(world: World) -> None:
     ModelVersion.objects.create(system=ai, version="champion", author=bob)
     assert "Four eyes" in approvals.objection(Approval.objects.get(pk=question.pk), bob)
     assert approvals.waiting_for(bob) == []
+
+
+BOTH = """
+    - id: S
+      kind: approve
+      title: Serve the fallback
+      action: risky
+      with: {model: fallback, share: 100}
+      approve: {all_of: [IC, BO]}
+"""
+
+
+def test_one_of_each_role_has_to_agree_and_not_two_of_the_same(world: World) -> None:
+    run = advance(started(BOTH))
+    carl, cleo = scenes.person("carl", "IC"), scenes.person("cleo", "IC")
+    approvals.decide(asked(run), carl, True)
+    with pytest.raises(Refused, match="missing is a yes of BO"):
+        approvals.decide(asked(run), cleo, True)
+    approvals.decide(asked(run), scenes.person("bob", "BO"), True)
+    assert advance(run).state == "succeeded"
+
+
+def test_who_holds_both_roles_stands_for_one_of_them(world: World) -> None:
+    run = advance(started(BOTH))
+    approvals.decide(asked(run), scenes.person("both", "IC", "BO"), True)
+    # the other may be either: the first yes is counted for the role that remains
+    approvals.decide(asked(run), scenes.person("carl", "IC"), True)
+    assert advance(run).state == "succeeded"
+
+
+def test_the_yes_of_somebody_who_left_no_longer_counts_and_the_question_is_handed_on(world: World) -> None:
+    run = advance(started(BOTH))
+    carl, bob = scenes.person("carl", "IC"), scenes.person("bob", "BO")
+    eve = scenes.person("eve", "EXE")
+    approvals.decide(asked(run), bob, True)
+    bob.is_active = False
+    bob.save()
+    assert approvals.look() == 1
+    assert asked(run).handed_to == ["EXE"]
+    approvals.decide(asked(run), carl, True)
+    assert asked(run).decision == "pending"
+    approvals.decide(asked(run), eve, True)
+    assert advance(run).state == "succeeded"
+    told = kinds(run.incident)
+    assert ("approval.vote_dropped" in told, "approval.handed_on" in told) == (True, True)
+
+
+def test_a_question_that_nobody_answers_is_handed_on_after_half_of_its_time(world: World) -> None:
+    now = timezone.now()
+    run = advance(started(BOTH))
+    scenes.person("carl", "IC")
+    scenes.person("bob", "BO")
+    approvals.look(now)
+    assert asked(run).handed_to == []
+    assert approvals.look(now + timedelta(minutes=1)) == 0
+    approvals.look(now + timedelta(hours=2, minutes=1))
+    assert asked(run).handed_to == ["EXE"]
+    event = run.incident.events.filter(kind="approval.handed_on").get()
+    assert "nobody else holds a role that may" in event.text
+    assert event.data["url"] == asked(run).get_absolute_url()
+
+
+def test_the_author_of_the_playbooks_version_does_not_approve_what_it_does(world: World) -> None:
+    carl = scenes.person("carl", "IC")
+    playbook = published(BOTH)
+    playbook.versions.update(author=carl)
+    run = advance(triggers.start(playbook, scenes.incident()))
+    with pytest.raises(Refused, match="author of pb-test v1"):
+        approvals.decide(asked(run), carl, True)
