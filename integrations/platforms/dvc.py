@@ -1,0 +1,181 @@
+"""Works in a Git repository with DVC: fixed commands with a time limit, no shell, no hooks, no network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from integrations.platforms.account import account_of
+from integrations.platforms.folder import confined
+from playbooks.contract import ActionError, StepContext, Unverified
+
+SECONDS = 240
+#: what the programs see of the surroundings: nothing secret
+KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+_REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A working copy on the branch that pipelines read."""
+
+    path: Path
+    branch: str
+    author: str
+
+    def check(self) -> None:
+        """Raise ActionError when the working copy is not on its branch."""
+        top = Path(self.git("rev-parse", "--show-toplevel").strip()).resolve()
+        if top != self.path:
+            raise ActionError(
+                f"{self.path} is not the top of a Git repository ({top} is): correct the connection."
+            )
+        branch = self.git("rev-parse", "--abbrev-ref", "HEAD").strip()
+        if branch != self.branch:
+            raise ActionError(
+                f"{self.path} is on the branch {branch}, not on {self.branch}: switch it, then retry."
+            )
+
+    def commit_of(self, revision: str) -> str:
+        """The commit that a tag, branch or abbreviation names. Raises ActionError."""
+        if not _REVISION.fullmatch(revision):
+            raise ActionError(f"{revision!r} is no revision: give a tag, a branch or a commit.")
+        return self.git(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+        ).strip()
+
+    def pointer(self, commit: str, file: str) -> str:
+        """The text of a .dvc file at a commit. Raises ActionError."""
+        return self.git("show", f"{commit}:{self.named(file)}")
+
+    def named(self, file: str) -> str:
+        """The name of a .dvc file inside of the repository. Raises ActionError."""
+        found = (self.path / file).resolve()
+        if not file.endswith(".dvc") or not found.is_relative_to(self.path) or ".git" in found.parts:
+            raise ActionError(f"{file!r} is no .dvc file of the repository: give its path from the top.")
+        return found.relative_to(self.path).as_posix()
+
+    def clean(self, file: str) -> None:
+        """Raise ActionError when somebody has changed the .dvc file or its data and not committed that."""
+        if self.git("status", "--porcelain", "--", self.named(file)).strip() or self.status(file):
+            raise ActionError(
+                f"{file} or its data has changes that are not committed: commit or drop them first."
+            )
+
+    def status(self, file: str) -> dict[str, Any]:
+        """What DVC finds different between the .dvc file and the data; empty when nothing is."""
+        found: dict[str, Any] = json.loads(self._run("dvc", "status", "--json", self.named(file)) or "{}")
+        return found
+
+    def with_key(self, key: str) -> str:
+        """The newest commit on the branch that carries this key, or an empty text."""
+        return self.git("log", "-1", "--format=%H", "--fixed-strings", f"--grep=Holdfast-Key: {key}").strip()
+
+    def pin(self, file: str, commit: str, message: str, key: str) -> str:
+        """Bring a .dvc file and its data to what they were at `commit`, and commit that; the new commit's id.
+
+        Where DVC has not the data of that revision, everything is put back as it was. Raises ActionError.
+        """
+        done = self.with_key(key)
+        if done:
+            self._run("dvc", "checkout", self.named(file))
+            return done
+        name = self.named(file)
+        self.git("checkout", commit, "--", name)
+        try:
+            self._run("dvc", "checkout", name)
+        except ActionError as error:
+            self.git("checkout", "HEAD", "--", name)
+            self._run("dvc", "checkout", name)
+            raise ActionError(
+                f"DVC has not the data of {name} at {commit[:12]}: run `dvc fetch` there, then retry. {error}"
+            ) from error
+        who, _, address = self.author.rstrip(">").partition(" <")
+        identity = ("-c", f"user.name={who}", "-c", f"user.email={address}")
+        # an empty commit says that the pin was asked for where the data was at that revision already
+        self.git(
+            *identity,
+            "commit",
+            "-q",
+            "--allow-empty",
+            "-m",
+            message,
+            "-m",
+            f"Holdfast-Key: {key}",
+            "--",
+            name,
+        )
+        return self.git("rev-parse", "HEAD").strip()
+
+    def pinned(self, file: str, commit: str) -> str:
+        """The hash of the data, when branch, .dvc file and data are what they were at `commit`. Raises Unverified."""
+        name = self.named(file)
+        pointer = self.pointer(self.branch, name)
+        if pointer != self.pointer(commit, name) or (self.path / name).read_text(encoding="utf-8") != pointer:
+            raise Unverified(
+                f"{name} on {self.branch} is not what it was at {commit[:12]}: look at the repository."
+            )
+        changed = self.status(name)
+        if changed:
+            raise Unverified(f"The data of {name} differs from its .dvc file: {json.dumps(changed)[:300]}")
+        out = yaml.safe_load(pointer)["outs"][0]
+        data = (self.path / name).parent / str(out["path"])
+        digest = str(out["md5"])
+        if data.is_file():
+            with data.open("rb") as opened:
+                found = hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if found != digest:
+                raise Unverified(f"{data} has the MD5 {found}, not {digest} as {name} says.")
+        return digest
+
+    def git(self, *arguments: str) -> str:
+        """The output of a git command. Raises ActionError with what it complained about."""
+        return self._run("git", "-c", "core.hooksPath=/dev/null", *arguments)
+
+    def _run(self, program: str, *arguments: str) -> str:
+        found = shutil.which(program)
+        if found is None:
+            raise ActionError(f"There is no program {program} where the workers run: install it there.")
+        surroundings = {name: os.environ[name] for name in KEPT if name in os.environ}
+        quiet = {"GIT_TERMINAL_PROMPT": "0", "DVC_NO_ANALYTICS": "1", "PYTHONWARNINGS": "ignore"}
+        try:
+            done = subprocess.run(  # noqa: S603 - fixed commands; arguments are names checked above
+                [found, *arguments],
+                cwd=self.path,
+                env=surroundings | quiet,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise ActionError(
+                f"{program} {arguments[0]} took longer than {SECONDS} s.", retryable=True
+            ) from error
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip()[-500:] or f"exit code {done.returncode}"
+            raise ActionError(f"{program} refused in {self.path}: {said}")
+        return done.stdout
+
+
+def repository_of(ctx: StepContext) -> Repository:
+    """The repository of a step (see `account_of`). Raises ActionError."""
+    account = account_of(ctx, "dvc_repository")
+    path, _ = confined(account.text("path"))
+    if not path.is_dir():
+        raise ActionError(
+            f"{path} is no folder: clone the repository there, or correct the connection {account.name}."
+        )
+    return Repository(
+        path, account.text("branch", "main"), account.text("author", "Holdfast <holdfast@localhost>")
+    )
