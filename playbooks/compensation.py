@@ -12,7 +12,7 @@ from incidents import wake
 from playbooks.contract import ActionError, Exhibit
 from playbooks.models import Step
 from playbooks.perform import undo
-from playbooks.session import FREE, Working
+from playbooks.session import FREE, Working, definition_of
 
 #: Tries of one undo before it is left to people.
 TRIES = 4
@@ -22,7 +22,7 @@ def take_back(work: Working) -> None:
     """Undo what the run's cursor lists. A worker that dies in between is followed by one that goes on: an undo
     may then run twice, with the same idempotency key. What cannot be undone is named, the rest still is."""
     while (todo := work.run.cursor["undo"])["left"]:
-        row = {row.key: row for row in work.effects()}.get(todo["left"][0])
+        row = work.effects().get(todo["left"][0])
         if row is None:
             todo["left"].pop(0)
             continue
@@ -53,7 +53,9 @@ def _one(work: Working, row: Step, todo: dict[str, Any]) -> tuple[dict[str, Any]
     """Undo one step and note it in `todo`; the run's columns, and what is kept as evidence."""
     what = f"{row.key} {row.title}"
     try:
-        done = undo(work, work.definition.step(row.key), row)
+        mine = row.run_id == work.run.pk
+        definition = work.definition if mine else definition_of(row.run)
+        done = undo(work, definition.step(row.key), row)
     except ActionError as error:
         todo["tries"] += 1
         if error.retryable and todo["tries"] < TRIES:

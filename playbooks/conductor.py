@@ -26,12 +26,15 @@ class Progress:
     steps: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     visits: int = 0
     once: bool = False  #: a walk-through: it ends where it would go round
-    effects: Sequence[str] = ()  #: ids of steps whose effects are in place and may be undone, oldest first
+    effects: Sequence[str] = ()  #: names of steps whose effects are in place and may be undone, oldest first
+    around: Mapping[str, Mapping[str, Any]] = field(
+        default_factory=dict
+    )  #: steps of the runs around this one
 
     def scope(self, definition: Definition) -> dict[str, Any]:
         """What conditions and parameters see; a step that was not reached offers nothing."""
         known = {step.id: self.steps.get(step.id, {"state": ""}) for step in definition.steps}
-        return {**self.facts, "steps": both_spellings(known)}
+        return {**self.facts, "steps": both_spellings({**self.around, **known})}
 
 
 # --- outcomes: what happened to the step the run stands at ---------------------------------------

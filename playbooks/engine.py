@@ -21,7 +21,8 @@ from incidents import wake
 from playbooks import compensation
 from playbooks.conductor import Failed, decide
 from playbooks.models import Run, Step
-from playbooks.perform import Result, Superseded, perform
+from playbooks.perform import perform
+from playbooks.result import Result, Superseded
 from playbooks.session import LEASE, Working
 
 log = logging.getLogger(__name__)

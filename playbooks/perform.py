@@ -6,77 +6,29 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Protocol, TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from django.db import DatabaseError
 
 from incidents.access import can
 from incidents.models import Incident
-from playbooks import forms, shelf
-from playbooks.conductor import Asked, Expired, Failed, Later, Outcome, Outdated, Succeeded
+from playbooks import family, forms, shelf
+from playbooks.conductor import Asked, Expired, Failed, Later, Outdated, Succeeded
 from playbooks.contract import Action, ActionError, Ask, Done, Exhibit, StepContext, Unverified, Wait
 from playbooks.definition import StepDef
 from playbooks.definition.model import EXPIRES
 from playbooks.definition.rules import effective_risk, wrong_value
+from playbooks.electorate import asks_first
 from playbooks.expressions import Conditions, ExpressionError
-from playbooks.models import Approval, Run, Step
+from playbooks.models import Approval, Step
+from playbooks.result import Request, Result, Session, Superseded
 from playbooks.timebox import TookTooLong, within
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 #: Seconds between renewals of the lease while an action is at work; a third of the lease.
 RENEW = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A question to a person, kept as an Approval row."""
-
-    kind: str
-    prompt: str
-    risk: str = "R0"
-    roles: Sequence[str] = ()
-    quorum: int = 1
-    form: Sequence[Mapping[str, Any]] = ()
-    until: datetime | None = None
-
-
-@dataclass(slots=True)
-class Result:
-    """What came of a step; the fields after `outcome` are kept with it."""
-
-    outcome: Outcome
-    outputs: dict[str, Any] = field(default_factory=dict)
-    verdict: str = ""
-    summary: str = ""
-    exhibits: Sequence[Exhibit] = ()
-    verified: dict[str, Any] | None = None
-    phase: str | None = None
-    memory: dict[str, Any] | None = None
-    request: Request | None = None
-    checks: list[dict[str, Any]] = field(default_factory=list)
-    actor_id: int | None = None
-
-
-class Superseded(Exception):
-    """Somebody else works on the run, or a person stopped it: nothing more is written."""
-
-
-class Session(Protocol):
-    """What a step may ask of the engine that runs it."""
-
-    run: Run
-    incident: Incident
-
-    @property
-    def now(self) -> datetime: ...
-    def scope(self) -> dict[str, Any]: ...
-    def look_again(self) -> None: ...
-    def inputs_of(self, step: StepDef) -> dict[str, Any]: ...
-    def checkpoint(self, row: Step, exhibits: Sequence[Exhibit] = (), **fields: Any) -> None: ...
-    def renew(self) -> None: ...
 
 
 def perform(session: Session, step: StepDef, row: Step) -> Result:
@@ -98,6 +50,8 @@ def perform(session: Session, step: StepDef, row: Step) -> Result:
                 return _wait(session, step, row)
             case "human":
                 return _human(session, step, row)
+            case "parallel" | "for_each" | "playbook":
+                return family.look(session, step, row)
             case _:
                 return _act(session, step, row)
     except (ExpressionError, shelf.UnknownAction) as error:
@@ -263,13 +217,9 @@ def _run(session: Session, step: StepDef, action: Action, row: Step, said: Mappi
 
 # --- asking --------------------------------------------------------------------------------------
 def _must_ask(session: Session, step: StepDef, action: Action | None, risk: str) -> bool:
-    if action is None or step.kind == "approve" or step.approve is not None or risk >= "R2":
-        return True
-    if risk == "R0" or not action.changes_world:
-        return False
-    session.look_again()
-    starter = session.run.started_by
-    return session.incident.severity > 2 and not (starter and can(starter, "approve.R1", session.incident))
+    if action is not None and action.changes_world and risk == "R1":
+        session.look_again()
+    return asks_first(step, action, risk, session.incident, session.run.started_by)
 
 
 def _ask(session: Session, step: StepDef, action: Action | None, row: Step, risk: str) -> Result:
@@ -283,7 +233,7 @@ def _ask(session: Session, step: StepDef, action: Action | None, row: Step, risk
     seconds = rule.expires if rule and rule.expires is not None else EXPIRES[risk]
     request = Request(
         "approve", step.text or f"{step.title}?", risk, rule.roles if rule else (), rule.quorum if rule else 1,
-        until=session.now + timedelta(seconds=seconds),
+        until=session.now + timedelta(seconds=seconds), all_of=rule.all_of if rule else (),
     )  # fmt: skip
     return Result(Asked(request.until), exhibits=exhibits, request=request)
 

@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch
 
 from incidents import wake
 from incidents.models import Event, Evidence
-from playbooks import commit
+from playbooks import commit, family
 from playbooks.conductor import (
     Asked,
     AskPerson,
@@ -31,11 +31,12 @@ from playbooks.conductor import (
     decide,
 )
 from playbooks.contract import Exhibit
-from playbooks.definition import END, StepDef
+from playbooks.definition import END, FAMILY, StepDef
 from playbooks.expressions import ExpressionError
-from playbooks.known import UNDER_WAY, Known, definition_of, definition_of_version
+from playbooks.known import FREE, UNDER_WAY, Known, definition_of, definition_of_version
 from playbooks.models import Approval, Run, Step
-from playbooks.perform import RENEW, Request, Result, Superseded, input_hash
+from playbooks.perform import RENEW, input_hash
+from playbooks.result import Request, Result, Superseded
 
 #: Seconds of a lease. It is renewed while a step is at work, so this is how long a run waits after its
 #: worker died.
@@ -47,7 +48,6 @@ DEADLINE = 30 * 86_400.0
 WORKABLE = ("running", "queued")
 RENEWABLE = (*WORKABLE, "paused")
 GONE = "somebody else carries it on, or a person stopped it."
-FREE: dict[str, Any] = {"lease_until": None, "lease_owner": ""}
 SETTLED = [
     "state", "outputs", "verdict", "summary", "verified", "phase", "memory", "error", "tries", "wake_at",
     "ended_at", "evidence", "actor",
@@ -65,7 +65,7 @@ class Working(Known):
         self._fence = run.fence
         self._told: list[Event] = []
         self.paused = False
-        if run.started_at is None:
+        if run.started_at is None and not run.part:
             how = " as a dry run." if run.dry_run else "."
             self.tell("run.started", f"Playbook “{run.version.playbook.title}” started{how}")
 
@@ -99,10 +99,13 @@ class Working(Known):
     def give_up(self, reason: str) -> None:
         """End the run as failed, whatever else is wrong with it."""
         with transaction.atomic():
+            family.locked_above(self.run)
             fields = {"state": "failed", "reason": reason, "ended_at": self.now, "wake_at": None, **FREE}
             if Run.objects.filter(pk=self.run.pk, fence=self._fence).update(**fields):
                 self.tell("run.failed", reason)
                 self.publish()
+                family.cancel_below(self.run, reason, self.now)
+                self._over()
 
     def go(self, decision: Decision) -> Step | None:
         """Follow a decision that no step's result led to; the step to do, if any."""
@@ -125,12 +128,14 @@ class Working(Known):
             row.actor_id = result.actor_id
         if row.action:
             self._facts = None  # the action may have told the incident something
+        if row.kind in FAMILY:
+            self._below = None
         decision, wrong = decide(self.definition, self.progress(), result.outcome, self.now)
         self._judge(row, result.outcome, decision, wrong)
         self._report(row, result, decision)
         fields, ahead = self._ahead(decision)
         marks, expired = self._marks(row, result), isinstance(result.outcome, Expired)
-        more = exhibits or marks or expired or result.request is not None
+        more = exhibits or marks or expired or result.request is not None or row.kind in FAMILY
         if not more and self._at_once(fields, row, ahead):
             return self._next(ahead)
         with transaction.atomic():
@@ -140,6 +145,9 @@ class Working(Known):
                 wake.wake("outbox")
             row.evidence = [*row.evidence, *self.keep(row, exhibits)]
             row.save(update_fields=SETTLED)
+            if row.kind in FAMILY:
+                family.begin(row, result.children, result.adopts, self.now)
+                family.settled(row, result, self.now)
             if result.request is not None:
                 self._ask(row, result.request)
             if expired:
@@ -213,7 +221,7 @@ class Working(Known):
     def _at_once(self, fields: dict[str, Any], row: Step | None, ahead: list[Step]) -> bool:
         """Write it all in one statement, where that is possible. False when nothing was written: the longer way
         finds out why and says so."""
-        if len(ahead) > 1 or not commit.possible():
+        if len(ahead) > 1 or self._matters(fields) or not commit.possible():
             return False
         done = commit.write(
             self.run, self._fence, self._stamped(fields), states=WORKABLE, told=self._told,
@@ -231,7 +239,8 @@ class Working(Known):
     def ended(self, state: str, reason: str) -> dict[str, Any]:
         """The columns of a run that has ended; the timeline hears of it."""
         say = {"succeeded": "went through", "failed": "failed"}[state]
-        self.tell(f"run.{state}", f"Playbook “{self.run.version.playbook.title}” {say}. {reason}".strip())
+        if not self.run.part:
+            self.tell(f"run.{state}", f"Playbook “{self.run.version.playbook.title}” {say}. {reason}".strip())
         return {
             "state": state, "cursor": self.run.cursor, "reason": reason, "ended_at": self.now, "wake_at": None, **FREE,
         }  # fmt: skip
@@ -241,14 +250,28 @@ class Working(Known):
         """Write the run's columns if the run is still ours. Raises Superseded. A run that a person paused
         meanwhile stays paused, unless it has just ended."""
         fields = self._stamped(fields)
+        if self._matters(fields):
+            family.locked_above(self.run)
         ours = Run.objects.filter(pk=self.run.pk, fence=self._fence)
         if ours.filter(state__in=WORKABLE).update(**fields):
+            if self._matters(fields):
+                self._over()
             return
         if fields["state"] in ("running", "queued", "waiting", "asking"):
             fields = {**fields, "state": "paused", "wake_at": None, **FREE}
             self.paused = True
         if not ours.filter(state="paused").update(**fields):
             raise Superseded(GONE)
+        if self._matters(fields):
+            self._over()
+
+    def _matters(self, fields: dict[str, Any]) -> bool:
+        """Whether the run ends here, and others wait for that."""
+        return "ended_at" in fields and self.run.parent_id is not None
+
+    def _over(self) -> None:
+        """Tell those who wait for the end of this run."""
+        family.tell_above(self.run, self.now)
 
     def _stamped(self, fields: dict[str, Any]) -> dict[str, Any]:
         self.run.started_at = self.run.started_at or self.now
@@ -313,7 +336,7 @@ class Working(Known):
     def _ask(self, row: Step, request: Request) -> None:
         asked = Approval.objects.create(
             step=row, run=self.run, incident=self.incident, kind=request.kind, prompt=request.prompt,
-            risk=request.risk, roles=list(request.roles), quorum=request.quorum,
+            risk=request.risk, roles=list(request.roles), quorum=request.quorum, all_of=list(request.all_of),
             form=[dict(field) for field in request.form], input_hash=input_hash(row.inputs),
             requested_at=self.now, expires_at=request.until,
         )  # fmt: skip
@@ -389,7 +412,7 @@ class Working(Known):
         return "\n".join(would) or "Nothing outside would have been changed."
 
     def _in_force(self) -> str:
-        left = [f"{row.key} {row.title}" for row in self.effects()]
+        left = [f"{row.key} {row.title}" for row in self.effects().values()]
         more = f" Still in force: {', '.join(left)}." if left else ""
         return f"{more} Retry the step or skip it when the cause is removed, or work by hand."
 

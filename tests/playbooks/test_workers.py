@@ -17,7 +17,7 @@ from playbooks import control, engine, shelf, timebox, triggers
 from playbooks.conductor import RunStep, Succeeded
 from playbooks.contract import Action, Done, Outcome, StepContext
 from playbooks.models import Run
-from playbooks.perform import Result, Superseded
+from playbooks.result import Result, Superseded
 from playbooks.session import Working
 from tests import scenes
 from tests.playbooks.scenes import NOON, World, published, started, steps, world
