@@ -8,10 +8,10 @@ from typing import Any
 from incidents import outbox, sweeps
 from incidents.models import Event
 from incidents.pages import panels
-from integrations import http
+from integrations import databases, http
 from integrations.inbox import drain, heartbeat, poll
 from integrations.outbox import announce, deliver
-from playbooks import engine, triggers
+from playbooks import approvals, engine, triggers
 from playbooks.diagnostics import dataset
 
 #: prefix of the event kind → listeners, told in this order
@@ -59,6 +59,7 @@ SWEEPS: Sequence[Callable[[], int]] = (
     poll.sweep,
     heartbeat.sweep,
     engine.sweep,
+    approvals.look,
     sweeps.release_keys,
     sweeps.end_storms,
     sweeps.end_silences,
@@ -75,6 +76,7 @@ def connect() -> None:
     from playbooks.pages import panels as work
 
     dataset.set_fetcher(_fetch)
+    dataset.set_query_reader(databases.rows_of)
     panels.register("runs", work.incident_panel, order=10)
     panels.register("deliveries", outside.incident_panel, order=60)
     panels.register_now("approvals", work.now_panel, order=10)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 
 from playbooks.contract import Action, ActionError, Done, Param, StepContext, Wait
-from playbooks.diagnostics.dataset import load, shown_location
+from playbooks.diagnostics.dataset import fingerprint, shown_location
 from playbooks.diagnostics.inputs import StepData, explained
 
 WINDOW = 24 * 60.0  #: minutes, when neither the step nor the system says
@@ -45,8 +44,7 @@ class AwaitFreshData(Action):
             window = timedelta(minutes=WINDOW if minutes is None else minutes)
             longest = data.number("give_up_minutes")
             patience = max(4 * window, timedelta(hours=1)) if longest is None else timedelta(minutes=longest)
-            content = load(location, roots=settings.HOLDFAST_DATA_ROOTS)
-        digest = hashlib.sha256(content).hexdigest()
+            digest = fingerprint(location, roots=settings.HOLDFAST_DATA_ROOTS, queries=data.queries())
         memory = self._memory(ctx, digest)
         begun = datetime.fromisoformat(memory["since"])
         waited = ctx.now - begun

@@ -69,6 +69,7 @@ class DiagnoseQuality(Action):
                 time_column=data.get("time_column"),
                 expected_interval_minutes=data.number("expected_interval_minutes"),
                 now=ctx.now,
+                sampled=reference.sampled or current.sampled,
             )
             datasets = {"reference": reference, "current": current}
             exhibits = [

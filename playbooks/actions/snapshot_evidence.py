@@ -86,7 +86,9 @@ class SnapshotEvidence(Action):
                 continue
             ctx.renew()
             try:
-                content = load(str(location), roots=settings.HOLDFAST_DATA_ROOTS)
+                content = load(
+                    str(location), roots=settings.HOLDFAST_DATA_ROOTS, queries=data.queries()
+                )
             except DataProblem as problem:
                 problems.append(f"{name}: {problem}".rstrip("."))
                 continue

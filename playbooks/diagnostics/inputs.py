@@ -14,12 +14,14 @@ from playbooks.contract import ActionError, Exhibit, Param, StepContext
 from playbooks.diagnostics.dataset import DataProblem, Dataset, read
 
 REFERENCE = Param(
-    "reference", required=False, help="Trusted window: CSV or Parquet, a path or URL. Default: the system's."
+    "reference",
+    required=False,
+    help="Trusted window: a file (CSV, Parquet, JSON lines), URL or sql://connection/query. Default: the system's.",
 )
 CURRENT = Param(
     "current",
     required=False,
-    help="Window in question: CSV or Parquet, a path or URL. Default: the system's.",
+    help="Window in question: a file (CSV, Parquet, JSON lines), URL or sql://connection/query. Default: the system's.",
 )
 FEATURES = Param(
     "features", "list", required=False, help="Columns to look at. Default: the system's, else all."
@@ -76,8 +78,18 @@ class StepData:
 
     def open(self, name: str, *, allow_no_rows: bool = False) -> Dataset:
         """Read the data set that the setting `name` points to, with the columns it must have."""
-        location = self.need(name, "a CSV or Parquet file, as a path or URL")
-        return read(location, roots=settings.HOLDFAST_DATA_ROOTS, allow_no_rows=allow_no_rows)
+        location = self.need(name, "a file, a URL or sql://connection/query")
+        return read(
+            location,
+            roots=settings.HOLDFAST_DATA_ROOTS,
+            queries=self.queries(),
+            allow_no_rows=allow_no_rows,
+        )
+
+    def queries(self) -> dict[str, str]:
+        """SQL by name, of the AI system itself: for connections that allow it."""
+        found = self._system.get("queries")
+        return {str(name): str(text) for name, text in found.items()} if isinstance(found, Mapping) else {}
 
     def pair(self, *, allow_no_rows: bool = False) -> tuple[Dataset, Dataset]:
         """Reference and current. Refuses one file given twice: it would always look fine."""
@@ -105,19 +117,22 @@ def explained() -> Iterator[None]:
 
 
 def remarks(datasets: Mapping[str, Dataset]) -> str:
-    """What a reader of the verdict must know about the data: which files were read in part only."""
-    cut = [f"the first {item.rows:,} rows of {name}" for name, item in datasets.items() if item.truncated]
-    return f" Only {' and '.join(cut)} were read." if cut else ""
+    """What a reader of the verdict must know about the data: which were too large and sampled."""
+    cut = [
+        f"{item.rows:,} of {item.total:,} rows of {name}" for name, item in datasets.items() if item.sampled
+    ]
+    return f" A random sample was judged: {' and '.join(cut)}." if cut else ""
 
 
 def manifest(datasets: Mapping[str, Dataset]) -> Exhibit:
-    """What was read: location, SHA-256 of the whole file, rows, columns."""
+    """What was read: location, SHA-256 of the whole, rows in all and judged, columns."""
     entries = {
         name: {
             "location": item.location,
             "sha256": item.sha256,
-            "rows_read": item.rows,
-            "truncated": item.truncated,
+            "rows": item.total,
+            "rows_judged": item.rows,
+            "sampled": item.sampled,
             "columns": {str(column): str(kind) for column, kind in item.frame.dtypes.items()},
         }
         for name, item in datasets.items()

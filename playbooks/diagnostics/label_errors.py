@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from playbooks.diagnostics.columns import kind_of, labels
 from playbooks.diagnostics.dataset import DataProblem
@@ -18,6 +18,7 @@ NEIGHBOURS = 10
 FOLDS = 5
 MAX_CLASSES = 20
 MAX_CATEGORIES = 20  #: per feature; rarer ones are pooled
+MARGIN = 0.6  #: of probability, between the expected and the given class
 SEED = 20_240_501
 
 
@@ -44,18 +45,18 @@ def confident_learning(given: np.ndarray, probabilities: np.ndarray) -> np.ndarr
     """
     import numpy as np
 
-    classes = probabilities.shape[1]
-    limits = np.asarray([probabilities[given == index, index].mean() for index in range(classes)])
-    confident = np.where(probabilities >= limits, probabilities, -1.0)
-    best = confident.argmax(axis=1)
-    decided = confident.max(axis=1) >= 0
+    best, decided = _confident_class(given, probabilities)
     own = probabilities[np.arange(len(given)), given]
     contradicted = decided & (probabilities[np.arange(len(given)), best] > own)
     return np.where(contradicted, best, given)
 
 
 def find(frame: pd.DataFrame, features: Sequence[str], label_column: str) -> LabelErrors:
-    """Out-of-fold probabilities of a linear and a tree model, then confident learning over them.
+    """Confident learning over out-of-fold probabilities of a linear and a tree model, in two passes: the second
+    learns without the rows that the first one suspects, as wrong labels teach the models to be unsure.
+
+    A row is suspect when either pass contradicts it, or when it is among as many rows as the second pass
+    counts as wrong and its expected class is far more probable (`MARGIN`).
 
     Raises DataProblem when the label is not a classification or a class is too rare to cross-validate.
     """
@@ -63,7 +64,7 @@ def find(frame: pd.DataFrame, features: Sequence[str], label_column: str) -> Lab
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedKFold
     from threadpoolctl import threadpool_limits
 
     texts = labels(frame[label_column])
@@ -90,11 +91,10 @@ def find(frame: pd.DataFrame, features: Sequence[str], label_column: str) -> Lab
     # A linear and a tree model together: either alone calls its own blind spots wrong labels.
     # One thread: OpenMP's spinning barriers are 20 times slower when other processes share the cores.
     with threadpool_limits(1):
-        probabilities = np.mean(
-            [cross_val_predict(model, matrix, given, cv=folds, method="predict_proba") for model in models],
-            axis=0,
-        )
-    expected = confident_learning(given, probabilities)
+        before = _out_of_fold(models, folds, matrix, given, np.zeros(len(given), bool))
+        first = confident_learning(given, before)
+        probabilities = _out_of_fold(models, folds, matrix, given, first != given)
+    expected = _contradicted(given, first, probabilities)
     return LabelErrors(
         rows=frame.index.to_numpy(),
         matrix=matrix,
@@ -103,8 +103,65 @@ def find(frame: pd.DataFrame, features: Sequence[str], label_column: str) -> Lab
         confidence=probabilities[np.arange(len(given)), given],
         suspect=expected != given,
         classes=classes,
-        skill=float(balanced_accuracy_score(given, probabilities.argmax(axis=1))),
+        skill=float(balanced_accuracy_score(given, before.argmax(axis=1))),
     )
+
+
+def noise_counts(given: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """How many rows labelled i belong to class j: the confident joint, scaled to the labels' counts (Northcutt,
+    Jiang & Chuang 2021, section 3.1). Rows are given classes, columns true ones."""
+    import numpy as np
+
+    classes = probabilities.shape[1]
+    best, decided = _confident_class(given, probabilities)
+    joint = np.zeros((classes, classes))
+    np.add.at(joint, (given[decided], best[decided]), 1)
+    totals = np.bincount(given, minlength=classes)
+    scaled: np.ndarray = joint / np.maximum(joint.sum(axis=1, keepdims=True), 1) * totals[:, None]
+    return scaled
+
+
+def _confident_class(given: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the class that a row is confident of, whether there is one)."""
+    import numpy as np
+
+    classes = probabilities.shape[1]
+    limits = np.asarray([probabilities[given == index, index].mean() for index in range(classes)])
+    confident = np.where(probabilities >= limits, probabilities, -1.0)
+    return confident.argmax(axis=1), confident.max(axis=1) >= 0
+
+
+def _contradicted(given: np.ndarray, first: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The expected class of each row after the second pass; the given one where nothing contradicts it."""
+    import numpy as np
+
+    counts = np.rint(noise_counts(given, probabilities)).astype(int)
+    expected = np.where(first != given, first, confident_learning(given, probabilities))
+    own = probabilities[np.arange(len(given)), given]
+    for label, true in np.argwhere(counts > 0):
+        if label == true:
+            continue
+        rows = np.flatnonzero(given == label)
+        margin = probabilities[rows, true] - own[rows]
+        worst = np.argsort(-margin, kind="stable")[: counts[label, true]]
+        chosen = rows[worst[margin[worst] > MARGIN]]
+        expected[chosen] = np.where(expected[chosen] == label, true, expected[chosen])
+    return expected
+
+
+def _out_of_fold(
+    models: Sequence[Any], folds: Any, matrix: np.ndarray, given: np.ndarray, left_out: np.ndarray
+) -> np.ndarray:
+    """Mean class probabilities of the models for every row, learned from other folds without `left_out` rows."""
+    import numpy as np
+
+    probabilities = np.zeros((len(given), int(given.max()) + 1))
+    for train, test in folds.split(matrix, given):
+        learned = train[~left_out[train]]
+        for model in models:
+            model.fit(matrix[learned], given[learned])
+            probabilities[np.ix_(test, model.classes_)] += model.predict_proba(matrix[test]) / len(models)
+    return probabilities
 
 
 def usable_features(frame: pd.DataFrame, features: Sequence[str], exclude: set[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +13,7 @@ from playbooks.contract import Verdict
 from playbooks.diagnostics.columns import json_safe, kind_of, labels, numbers, storage_kind
 from playbooks.diagnostics.dataset import DataProblem
 from playbooks.diagnostics.proportions import two_proportions, wilson
-from playbooks.diagnostics.timeliness import instants, volume
+from playbooks.diagnostics.timeliness import age_of, instants, volume
 from playbooks.diagnostics.units import same_shape, unit_change
 
 if TYPE_CHECKING:
@@ -122,13 +122,15 @@ def check(
     time_column: str | None = None,
     expected_interval_minutes: float | None = None,
     now: datetime | None = None,
+    sampled: bool = False,
     thresholds: Thresholds = Thresholds(),
 ) -> QualityReport:
     """Check `current` against `reference` and the declared contract.
 
     `required` columns must be there and never null; `ranges` gives {column: [low, high]} (None: open);
     `key_columns` together identify a row; freshness needs `time_column`, `expected_interval_minutes` and
-    `now`. Undeclared ranges and categories are learned from a reference of at least 1,000 rows.
+    `now`. Undeclared ranges and categories are learned from a reference of at least 1,000 rows. Where a
+    window is `sampled`, duplicates and volume are not judged: rows that were left out belong to both.
     """
     if len(reference) < thresholds.min_rows:
         raise DataProblem(
@@ -145,8 +147,10 @@ def check(
                 failures += _column(
                     name, reference[name], current[name], required, name in ranges, thresholds
                 )
-        failures += _duplicates(current, key_columns, thresholds)
-        failures += _times(reference, current, time_column, expected_interval_minutes, now, thresholds)
+        failures += _times(current, time_column, expected_interval_minutes, now, thresholds)
+        if not sampled:
+            failures += _duplicates(current, key_columns, thresholds)
+            failures += _volume(reference, current, time_column, thresholds)
     else:
         failures.append(Failure("volume", None, "crit", "the current window has no rows", 0, 1, "rows"))
     failures.sort(key=lambda item: (item.level != "crit", _PRECEDENCE.index(CAUSES[item.check])))
@@ -379,37 +383,35 @@ def _duplicates(current: pd.DataFrame, key_columns: Sequence[str], limits: Thres
 
 
 def _times(
-    reference: pd.DataFrame,
     current: pd.DataFrame,
     time_column: str | None,
     interval: float | None,
     now: datetime | None,
     limits: Thresholds,
 ) -> list[Failure]:
-    import pandas as pd
-
     if not time_column or time_column not in current.columns:
         return []
     times = instants(current[time_column])
     if times.empty:
         text = f"{time_column} holds no readable time"
         return [Failure("freshness", time_column, "crit", text)]
-    failures = []
-    if interval and now is not None:
-        age = (pd.Timestamp(now).tz_convert(UTC) - times.max()).total_seconds() / 60
-        if age > limits.fresh_warn * interval:
-            level: Level = "crit" if age > limits.fresh_crit * interval else "warn"
-            text = f"the newest row is {age:,.0f} minutes old; one is expected every {interval:g} minutes"
-            failures.append(
-                Failure("freshness", time_column, level, text, age, limits.fresh_warn * interval, "minutes")
-            )
-    if time_column in reference.columns:
-        failures += _volume(instants(reference[time_column]), times, limits)
-    return failures
+    if not interval or now is None:
+        return []
+    age = age_of(times, now)
+    if age <= limits.fresh_warn * interval:
+        return []
+    level: Level = "crit" if age > limits.fresh_crit * interval else "warn"
+    text = f"the newest row is {age:,.0f} minutes old; one is expected every {interval:g} minutes"
+    return [Failure("freshness", time_column, level, text, age, limits.fresh_warn * interval, "minutes")]
 
 
-def _volume(reference: pd.Series, current: pd.Series, limits: Thresholds) -> list[Failure]:
-    found = volume(reference, current)
+def _volume(
+    reference: pd.DataFrame, current: pd.DataFrame, time_column: str | None, limits: Thresholds
+) -> list[Failure]:
+    if not time_column or not {time_column} <= {*reference.columns} & {*current.columns}:
+        return []
+    before, times = instants(reference[time_column]), instants(current[time_column])
+    found = volume(before, times) if len(before) and len(times) else None
     if found is None or abs(found.z) <= limits.volume_warn:
         return []
     level: Level = "crit" if abs(found.z) > limits.volume_crit else "warn"

@@ -237,12 +237,12 @@ def test_a_system_without_data_is_no_crash(folder, action):
         action().run(ctx)
 
 
-def test_the_summary_says_when_only_a_part_was_read(folder, monkeypatch):
+def test_the_summary_says_when_only_a_sample_was_judged(folder, monkeypatch):
     places = windows(folder, visitors(2000, 1), visitors(2000, 2))
     monkeypatch.setattr(dataset.read, "__kwdefaults__", {**dataset.read.__kwdefaults__, "max_rows": 1500})
     done = ran(DiagnoseDrift, step(**places))
     assert done.summary.endswith(
-        "Only the first 1,500 rows of reference and the first 1,500 rows of current were read."
+        "A random sample was judged: 1,500 of 2,000 rows of reference and 1,500 of 2,000 rows of current."
     )
 
 

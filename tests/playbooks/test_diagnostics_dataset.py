@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import tracemalloc
+from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from playbooks.diagnostics import dataset
+from playbooks.diagnostics import dataset, tables
 from playbooks.diagnostics.dataset import DataProblem, read
 
 CSV = b"age,group\n31,A\n44,B\n52,A\n"
@@ -24,20 +26,133 @@ def test_a_csv_is_read_with_its_hash(tmp_path):
     found = read(stored(tmp_path), roots=[tmp_path])
     assert found.frame["age"].tolist() == [31, 44, 52]
     assert found.sha256 == hashlib.sha256(CSV).hexdigest()
-    assert (found.rows, found.truncated, found.location) == (3, False, "rows.csv")
+    assert (found.rows, found.total, found.sampled, found.location) == (3, 3, False, "rows.csv")
 
 
 def test_a_parquet_file_and_an_absolute_path_are_read(tmp_path):
     path = tmp_path / "rows.parquet"
     pd.DataFrame({"x": range(1000)}).to_parquet(path)
-    found = read(str(path), roots=[tmp_path / "elsewhere", tmp_path], max_rows=400)
-    assert (found.rows, found.truncated) == (400, True)
-    assert found.frame["x"].tolist() == list(range(400))
+    found = read(str(path), roots=[tmp_path / "elsewhere", tmp_path])
+    assert found.frame["x"].tolist() == list(range(1000))
 
 
-def test_a_csv_is_cut_at_the_row_cap(tmp_path):
-    found = read(stored(tmp_path), roots=[tmp_path], max_rows=2)
-    assert (found.rows, found.truncated) == (2, True)
+@pytest.mark.parametrize("ending", ["csv", "parquet", "jsonl"])
+def test_of_too_many_rows_a_random_sample_is_taken_from_the_whole_file(tmp_path, monkeypatch, ending):
+    monkeypatch.setattr(tables, "CHUNK_ROWS", 700)
+    rows = pd.DataFrame({"x": range(10_000), "name": [f"n{index}" for index in range(10_000)]})
+    path = tmp_path / f"rows.{ending}"
+    if ending == "csv":
+        rows.to_csv(path, index=False)
+    elif ending == "parquet":
+        rows.to_parquet(path)
+    else:
+        rows.to_json(path, orient="records", lines=True)
+    found = read(path.name, roots=[tmp_path], max_rows=1000)
+    assert (found.rows, found.total, found.sampled) == (1000, 10_000, True)
+    drawn = found.frame["x"]
+    assert drawn.is_monotonic_increasing
+    assert drawn.is_unique
+    assert drawn.mean() == pytest.approx(5000, abs=3 * 2887 / 1000**0.5)  # uniform: sd 2887
+    assert (found.frame["name"] == "n" + drawn.astype(str)).all()
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read(path.name, roots=[tmp_path], max_rows=1000).frame.equals(found.frame)
+
+
+def test_a_large_file_is_sampled_in_bounded_memory(tmp_path):
+    """A file of two million rows (16 MB as numbers) never holds more than the sample and a chunk."""
+    path = tmp_path / "large.csv"
+    line = b"0.123456,17\n" * 50_000
+    with path.open("wb") as file:
+        file.write(b"a,b\n")
+        for _ in range(40):
+            file.write(line)
+    tracemalloc.start()
+    try:
+        found = read(path.name, roots=[tmp_path], max_rows=10_000)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found.rows, found.total) == (10_000, 2_000_000)
+    assert peak < 24 * 2**20
+
+
+def test_json_lines_are_read_and_a_bad_line_is_named(tmp_path):
+    lines = b'{"age": 31, "group": "A"}\n\n{"age": null, "group": "B", "note": "new"}\n'
+    found = read(stored(tmp_path, lines, "rows.jsonl"), roots=[tmp_path])
+    assert found.frame.columns.tolist() == ["age", "group", "note"]
+    assert found.frame["group"].tolist() == ["A", "B"]
+    assert found.frame["age"].isna().tolist() == [False, True]
+    with pytest.raises(DataProblem, match=r"cannot be parsed as JSON lines \(line 4: "):
+        read(stored(tmp_path, lines + b'{"age": ', "bad.jsonl"), roots=[tmp_path])
+    with pytest.raises(DataProblem, match="line 2 is no JSON object"):
+        read(stored(tmp_path, b'{"age": 1}\n[2]\n', "list.jsonl"), roots=[tmp_path])
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused_and_may_be_retried(tmp_path, monkeypatch):
+    place = stored(tmp_path)
+    chunks = tables.chunks
+
+    def meanwhile(stream):
+        with (tmp_path / place).open("ab") as file:
+            file.write(b"60,B\n")
+        return chunks(stream)
+
+    monkeypatch.setattr(tables, "chunks", meanwhile)
+    with pytest.raises(DataProblem, match="changed while it was read") as caught:
+        read(place, roots=[tmp_path])
+    assert caught.value.retryable
+
+
+def warehouse(query: dataset.Query):
+    """A database with one table; answers the query `week` in two batches."""
+    if query.name != "week":
+        raise DataProblem(f"There is no query {query.name}.")
+    yield ["age", "score", "since"]
+    yield [(31, Decimal("0.5"), query.parameters.get("since")), (44, Decimal("0.7"), None)]
+    yield [(52, None, None)]
+
+
+@pytest.fixture
+def database():
+    dataset.set_query_reader(warehouse)
+    yield
+    dataset.set_query_reader(None)
+
+
+def test_a_query_is_read_with_its_parameters_and_decimals_are_numbers(database):
+    found = read("sql://shop/week?since=2026-11-01", roots=[])
+    assert found.frame["age"].tolist() == [31, 44, 52]
+    assert found.frame["score"].dropna().tolist() == [0.5, 0.7]
+    assert found.frame["since"][0] == "2026-11-01"
+    assert found.location == "sql://shop/week"
+    assert found.sha256 == dataset.fingerprint("sql://shop/week?since=2026-11-01", roots=[])
+    assert found.sha256 != dataset.fingerprint("sql://shop/week?since=2026-11-02", roots=[])
+
+
+def test_the_fingerprint_of_a_query_does_not_depend_on_the_order_of_its_rows(database):
+    forward = dataset.fingerprint("sql://shop/week", roots=[])
+    dataset.set_query_reader(
+        lambda query: iter([["age", "score", "since"], [(52, None, None), (44, Decimal("0.7"), None)],
+                            [(31, Decimal("0.5"), None)]])
+    )  # fmt: skip
+    assert dataset.fingerprint("sql://shop/week", roots=[]) == forward
+
+
+def test_a_query_is_loaded_as_csv_within_its_bound(database):
+    content = dataset.load("sql://shop/week", roots=[])
+    assert content.decode().splitlines()[:2] == ["age,score,since", "31,0.5,"]
+    with pytest.raises(DataProblem, match="Give a sample"):
+        dataset.load("sql://shop/week", roots=[], max_bytes=20)
+
+
+def test_queries_that_cannot_be_asked_say_why(database):
+    with pytest.raises(DataProblem, match="sql://CONNECTION/QUERY"):
+        read("sql://shop", roots=[])
+    with pytest.raises(DataProblem, match="no query month"):
+        read("sql://shop/month", roots=[])
+    dataset.set_query_reader(None)
+    with pytest.raises(DataProblem, match="no way to databases"):
+        read("sql://shop/week", roots=[])
 
 
 @pytest.mark.parametrize("location", ["../secret.csv", "/etc/passwd", "sub/../../secret.csv"])
