@@ -9,7 +9,8 @@ from typing import Any
 from incidents.intake.signal import Signal, Status
 from integrations import normalise
 from integrations.authenticity import SHARED_SECRET, require_hmac, require_recent, require_shared
-from integrations.contract import Example, Field, Inbound, Provider, Refusal, Unreadable
+from integrations.contract import Example, Field, Inbound, Unreadable
+from integrations.listening import Listening
 from integrations.normalise import first, text
 
 SIGNATURE_HEADER = "X-Grafana-Alerting-Signature"
@@ -25,7 +26,7 @@ _LEGACY: dict[str, Status] = {"alerting": "firing", "no_data": "firing", "ok": "
 _SILENT_STATES = frozenset({"pending", "paused", "unknown"})
 
 
-class Grafana(Provider):
+class Grafana(Listening):
     """Alerts of unified alerting come as Alertmanager's do, with Grafana's values and links beside them."""
 
     title = "Grafana"
@@ -34,7 +35,6 @@ class Grafana(Provider):
         "integrations/webhook-notifier/"
     )
     summary = "Firing and resolved alerts of Grafana Alerting, and of dashboards before release 9."
-    inbound = True
     fields = (
         SHARED_SECRET,
         Field(
@@ -77,16 +77,24 @@ class Grafana(Provider):
         Example("pending", b'{"ruleId":7,"ruleName":"Latency","state":"pending","evalMatches":[]}', alerts=0),
     )  # fmt: skip
 
-    def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
+    def authenticate(self, inbound: Inbound, settings: Mapping[str, Any]) -> None:
         require_shared(inbound, settings)
         _verify(inbound, settings)
-        return len(_signals(inbound))
 
-    def parse(self, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
-        try:
-            return _signals(inbound)
-        except Refusal as error:
-            raise Unreadable(str(error)) from error
+    def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
+        if isinstance(body, Mapping) and isinstance(alerts := body.get("alerts"), list):
+            wrong = [number for number, one in enumerate(alerts) if not _is_alert(one)]
+            if wrong:
+                raise Unreadable(
+                    f"alerts[{wrong[0]}] is not an alert with labels; nothing of this message was taken."
+                )
+            return [_signal(alert, body, inbound) for alert in alerts]
+        if isinstance(body, Mapping) and ("ruleName" in body or "evalMatches" in body):
+            return _dashboard_alert(body, inbound)
+        raise Unreadable(
+            "This is not Grafana's notification. Take the custom payload out of the contact point, or connect it as "
+            "a JSON webhook (provider generic) with paths."
+        )
 
 
 def _verify(inbound: Inbound, settings: Mapping[str, Any]) -> None:
@@ -103,26 +111,6 @@ def _verify(inbound: Inbound, settings: Mapping[str, Any]) -> None:
     require_hmac(content, [offered], settings["hmac_secret"], header)
     if named:
         require_recent(normalise.moment(stamp), inbound.received_at)
-
-
-def _signals(inbound: Inbound) -> list[Signal]:
-    try:
-        body = normalise.read_json(inbound.body)
-    except normalise.NotJSON as error:
-        raise Refusal(str(error)) from error
-    if isinstance(body, Mapping) and isinstance(alerts := body.get("alerts"), list):
-        wrong = [n for n, one in enumerate(alerts) if not _is_alert(one)]
-        if wrong:
-            raise Refusal(
-                f"alerts[{wrong[0]}] is not an alert with labels; nothing of this message was taken."
-            )
-        return [_signal(alert, body, inbound) for alert in alerts]
-    if isinstance(body, Mapping) and ("ruleName" in body or "evalMatches" in body):
-        return _dashboard_alert(body, inbound)
-    raise Refusal(
-        "This is not Grafana's notification. Take the custom payload out of the contact point, or connect it as a "
-        "JSON webhook (provider generic) with paths."
-    )
 
 
 def _is_alert(one: Any) -> bool:
@@ -206,7 +194,7 @@ def _dashboard_alert(body: Mapping[str, Any], inbound: Inbound) -> list[Signal]:
         return []
     status = _LEGACY.get(state)
     if status is None:
-        raise Refusal(
+        raise Unreadable(
             f'The state "{text(state, 40)}" of this dashboard alert is unknown: alerting, ok, no_data, pending.'
         )
     matches = body.get("evalMatches")
