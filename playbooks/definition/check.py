@@ -14,7 +14,7 @@ from incidents.models.people import ROLES
 from playbooks import expressions, shelf
 from playbooks.contract import Action
 
-from . import clauses, rules
+from . import clauses, rules, sense
 from . import reading as r
 from .model import (
     AT_ONCE,
@@ -76,7 +76,9 @@ def _read(
         return None, reader.problems
     places: rules.Places = {}
     definition = _definition(reader, top, places)
-    rules.judge(definition, shelf.actions() if actions is None else actions, places, reader)
+    shelved = shelf.actions() if actions is None else actions
+    rules.judge(definition, shelved, places, reader)
+    sense.judge(definition, shelved, places, reader)
     stem = filename.replace("\\", "/").rpartition("/")[2].rpartition(".")[0]
     if stem and definition.slug and stem != definition.slug:
         reader.note(
@@ -157,6 +159,8 @@ def _fields(reader: Reader, items: list[yaml.Node], what: str) -> tuple[Field, .
             reader.note(item, f"The name {name!r} is used twice.")
         if (made.kind == "choice") != bool(made.choices):
             reader.note(item, "“choices” and “kind: choice” belong together.")
+        if trouble := sense.wrong_field(made):
+            reader.note(item, trouble)
         found[name] = made
     return tuple(found.values())
 

@@ -122,7 +122,7 @@ def _family(step: StepDef, definition: Definition, places: Places, reader: Reade
             places["steps", step.id, "join"],
             f"Step {step.id} waits for {step.join} of {len(step.lanes)} branches; there are not so many.",
         )
-    if step.kind == "for_each" and not step.items:
+    if step.kind == "for_each" and step.items == "":
         reader.note(
             here, f"Step {step.id} needs “items”: a list, “{{{{ path }}}}” of one, or CEL that gives one."
         )
@@ -223,7 +223,7 @@ def _references(
             if path[-1] == "items" and "{{" in node.value:
                 continue
             found = references(node.value)
-            own = {"verify": ("verified", "outputs")}.get(path[-1], ())
+            own: tuple[str, ...] = ("verified", "outputs") if path[-1] == "verify" else ()
             own = ("event",) if "until_event" in path else own
             for reference in found:
                 if reference.root in OWN and reference.root not in own:
@@ -234,12 +234,12 @@ def _references(
             complain(node, [f for f in found if f.root not in OWN], sight)
     for step in definition.every_step():
         for key in TEMPLATES:
-            for where in _scalars(places.get(("steps", step.id, *key))):
-                if key[-1] in ("for", "items") and "{{" not in where.value:
+            for text in scalars(places.get(("steps", step.id, *key))):
+                if key[-1] in ("for", "items") and "{{" not in text.value:
                     continue
-                _templates(where, f"Step {step.id}: ", sights[step.id], complain, reader)
-    for where in _scalars(places.get(("concurrency", "key"))):
-        _templates(where, "", top, complain, reader)
+                _templates(text, f"Step {step.id}: ", sights[step.id], complain, reader)
+    for text in scalars(places.get(("concurrency", "key"))):
+        _templates(text, "", top, complain, reader)
 
 
 #: keys whose value is a condition, and those with `{{ path }}` in their texts
@@ -279,13 +279,13 @@ def _templates(
         reader.note(where, f"{what}{error}")
 
 
-def _scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
+def scalars(node: yaml.Node | None) -> Iterator[yaml.ScalarNode]:
     """Every value inside the node, where it stands."""
     if isinstance(node, yaml.ScalarNode):
         yield node
     elif isinstance(node, yaml.CollectionNode):
         for item in node.value:
-            yield from _scalars(item[1] if isinstance(item, tuple) else item)
+            yield from scalars(item[1] if isinstance(item, tuple) else item)
 
 
 def _outputs(step: StepDef, action: Action | None) -> frozenset[str]:
@@ -335,7 +335,9 @@ def _paths(definition: Definition, places: Places, reader: Reader) -> None:
             if target != END and not definition.knows(target):
                 where = places.get(("steps", step.id, *key.split("/")), places["steps", step.id])
                 reader.note(
-                    where, f"Step {step.id} leads to {target!r}, which does not exist (or write “end”)."
+                    where,
+                    f"Step {step.id} leads to {target!r}, which does not exist here (or write “end”)."
+                    + meant(target, [one.id for one in definition.steps]),
                 )
             elif target != END:
                 edges[step.id].add(target)

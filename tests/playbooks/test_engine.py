@@ -381,8 +381,8 @@ def test_a_gate_judges_the_incident_as_it_is_now(world: World) -> None:
         return Done({"share": 0.1})
 
     type(measure).run = fires_meanwhile  # type: ignore[method-assign]
-    # without a helper thread: its connection does not see this test's transaction
-    gate = "    - {id: M, kind: auto, title: Measure, action: measure, timeout: 0}" + GATE
+    type(measure).timeout = 0  # without a helper thread: its connection does not see this test's transaction
+    gate = "    - {id: M, kind: auto, title: Measure, action: measure}" + GATE
     run = advance(started(gate, incident=incident))
     assert "Not met: No monitor fires" in run.reason
 
