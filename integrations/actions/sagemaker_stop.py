@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from integrations.platforms.aws import aws_of
@@ -71,7 +72,7 @@ class SagemakerStop(Action):
             if pipelines.state(arn) == "Stopped":
                 pipelines.resume(arn, _token(ctx, arn))
             state, right = settled(
-                ctx, lambda arn=arn: pipelines.state(arn), lambda seen: seen in ("Executing", "Succeeded")
+                ctx, partial(pipelines.state, arn), lambda seen: seen in ("Executing", "Succeeded")
             )
             if not right:
                 raise Unverified(f"The execution {arn} should go on and is {state}: look at it in SageMaker.")

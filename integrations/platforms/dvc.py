@@ -78,7 +78,7 @@ class Repository:
 
     def with_key(self, key: str) -> str:
         """The newest commit on the branch that carries this key, or an empty text."""
-        return self.git("log", "-1", "--format=%H", "--fixed-strings", f"--grep=Holdfast-Key: {key}").strip()
+        return self.git("log", "-1", "--format=%H", f"--grep=^Holdfast-Key: {key}$").strip()
 
     def pin(self, file: str, commit: str, message: str, key: str) -> str:
         """Bring a .dvc file and its data to what they were at `commit`, and commit that; the new commit's id.
