@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, Protocol, cast
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connections
+from django.db import InterfaceError, OperationalError, close_old_connections, connection, connections
 from django.utils import timezone
 
 from incidents import wake
@@ -29,6 +29,8 @@ Item = tuple[str, int | None]
 
 #: Kinds drained by a thread of their own, woken directly inside the process.
 STANDING = ("inbox", "outbox")
+#: Loops that drain the inbox where the database lets several write: one translates while another waits for it.
+INBOX_LOOPS = 2
 #: Seconds between two looks of a standing loop that nobody woke.
 LOOK = 1.0
 #: Seconds a standing loop lets more gather after it found something: fewer, larger transactions under load.
@@ -46,6 +48,11 @@ class Wiring(Protocol):
 
     HANDLERS: Mapping[str, Callable[[int | None], Any]]
     SWEEPS: Sequence[Callable[[], int]]
+
+
+def loops_of(kind: str) -> int:
+    """How many threads of a worker drain what is kept for `kind`."""
+    return INBOX_LOOPS if kind == "inbox" and connection.features.has_select_for_update_skip_locked else 1
 
 
 class Loop(threading.Thread):
@@ -124,8 +131,9 @@ class Worker:
         handlers = self.wiring.HANDLERS
         wake.closing.clear()
         for kind in STANDING:
-            if kind in handlers:
-                self.loops[kind] = Loop(f"{kind}-loop", self._standing(kind), lambda: LOOK)
+            for number in range(loops_of(kind) if kind in handlers else 0):
+                name = kind if number == 0 else f"{kind}-{number + 1}"
+                self.loops[name] = Loop(f"{name}-loop", self._standing(kind), lambda: LOOK)
         self.loops["sweeper"] = Loop("sweeper", self._sweep, self._sweep_pause)
         self.loops["keeper"] = Loop("keeper", self._keep, lambda: HEARTBEAT)
         _current = self
@@ -166,7 +174,9 @@ class Worker:
     def take(self, item: Item, *, anything: bool) -> bool:
         """Take an item without the broker: standing kinds always, others only when `anything`."""
         if item[0] in STANDING and item[0] in self.loops:
-            self.loops[item[0]].wake()
+            for name, loop in self.loops.items():
+                if name.partition("-")[0] == item[0]:
+                    loop.wake()
             return True
         if anything:
             self._leftover[item] = None
