@@ -323,6 +323,12 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 
+# --- playbooks -----------------------------------------------------------------------------------
+HOLDFAST_FOUR_EYES_FROM = env.choice(
+    "HOLDFAST_FOUR_EYES_FROM", "R3", ("R1", "R2", "R3", "R4", "off"),
+    help="risk class from which a playbook's draft is published by somebody other than its author",
+)  # fmt: skip
+
 # --- logs ----------------------------------------------------------------------------------------
 HOLDFAST_LOG_LEVEL = env.choice(
     "HOLDFAST_LOG_LEVEL",

@@ -64,6 +64,11 @@ class PlaybookVersion(models.Model):
     note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     published_at = models.DateTimeField(null=True, blank=True)
+    archived_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    archived_at = models.DateTimeField(null=True, blank=True)
+    archive_note = models.CharField(max_length=300, blank=True)
 
     class Meta:
         ordering = ["playbook", "-number"]

@@ -7,11 +7,13 @@ import hashlib
 import json
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from incidents.access import can, require, require_somewhere
 from incidents.lifecycle import Refused
+from playbooks import linking
 from playbooks.definition import Definition, DefinitionError, Problem, freeze, parse
 from playbooks.models import Playbook, PlaybookVersion
 
@@ -72,7 +74,8 @@ def save_draft(playbook: Playbook, text: str, *, by: Any = None, note: str = "")
 def publish_version(version: PlaybookVersion, *, by: Any = None, note: str = "") -> PlaybookVersion:
     """Make a draft the version that new runs use, for good; the one before is archived.
 
-    Runs under way keep theirs. Raises DefinitionError, NotAllowed, Refused (not a draft).
+    Runs under way keep theirs. A playbook whose risk is HOLDFAST_FOUR_EYES_FROM or above is published by
+    somebody other than who wrote the draft. Raises DefinitionError, NotAllowed, Refused.
     """
     if by is not None:
         require(by, "playbook.publish")
@@ -85,8 +88,12 @@ def publish_version(version: PlaybookVersion, *, by: Any = None, note: str = "")
                 [f"{version} is {version.status}; only a draft can be published. Make a new draft."],
             )
         definition = _own(version, playbook)
+        _four_eyes(version, definition, by)
         now = timezone.now()
-        playbook.versions.filter(published_key=True).update(status="archived", published_key=None)
+        playbook.versions.filter(published_key=True).update(
+            status="archived", published_key=None, archived_by=by, archived_at=now,
+            archive_note=f"Replaced by version {version.number}.",
+        )  # fmt: skip
         version.frozen = freeze(definition)
         version.sha256 = _hash(version.source, version.frozen)
         version.status, version.published_key = "published", True
@@ -98,11 +105,27 @@ def publish_version(version: PlaybookVersion, *, by: Any = None, note: str = "")
     return version
 
 
-def archive(version: PlaybookVersion, *, by: Any) -> None:
+def needs_other_eyes(definition: Definition) -> bool:
+    """Whether its author alone may not publish it."""
+    return linking.risk_of(definition) >= settings.HOLDFAST_FOUR_EYES_FROM
+
+
+def _four_eyes(version: PlaybookVersion, definition: Definition, by: Any) -> None:
+    if by is not None and version.author_id == by.pk and needs_other_eyes(definition):
+        raise Refused(
+            "publish",
+            [
+                f"This playbook acts at risk {linking.risk_of(definition)}, and you wrote this draft. "
+                "Ask somebody else who may publish to read it and publish it."
+            ],
+        )
+
+
+def archive(version: PlaybookVersion, *, by: Any, note: str = "") -> None:
     """Take the published version out of use; nothing new is started until another one is published."""
     require(by, "playbook.publish")
     taken = PlaybookVersion.objects.filter(pk=version.pk, published_key=True).update(
-        status="archived", published_key=None
+        status="archived", published_key=None, archived_by=by, archived_at=timezone.now(), archive_note=note
     )
     if not taken:
         raise Refused("archive", [f"{version} is not the published version."])
@@ -134,6 +157,8 @@ def _own(version: PlaybookVersion, playbook: Playbook) -> Definition:
         raise DefinitionError(
             [Problem(1, 1, f"The text is the playbook {definition.slug!r}; this one is {playbook.slug!r}.")]
         )
+    if problems := linking.call_problems(definition):
+        raise DefinitionError(problems)
     return definition
 
 
