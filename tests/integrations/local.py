@@ -27,7 +27,7 @@ def server(handle: Handle, *, tls: ssl.SSLContext | None = None) -> Iterator[tup
             seen.append((self.command, self.path, headers, body))
             handle(self)
 
-        do_GET = do_POST = do_PUT = _any
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _any
 
         def log_message(self, *_: Any) -> None:
             """Tests are quiet."""

@@ -1,0 +1,48 @@
+"""Peers that are servers, started for a test from their own environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from tests.peers import environment
+from tests.processes import Process, free_port, wait_until
+
+
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """The address of a running MLflow tracking server with an empty registry in `folder`."""
+    port = free_port()
+    command = [
+        environment("mlflow") / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination", str(folder / "artifacts"),
+    ]  # fmt: skip
+    with _running(command, f"http://127.0.0.1:{port}", "/health", folder) as url:
+        yield url
+
+
+@contextmanager
+def moto_server() -> Iterator[str]:
+    """The address of a running moto server: an empty Amazon."""
+    port = free_port()
+    command = [environment("moto") / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
+    with _running(command, f"http://127.0.0.1:{port}", "/moto-api/data.json") as url:
+        yield url
+
+
+@contextmanager
+def _running(command: list[str | Path], url: str, probe: str, cwd: Path | None = None) -> Iterator[str]:
+    with Process(command, cwd=cwd) as process:
+
+        def answers() -> bool:
+            assert process.running, process.output[-4000:]
+            try:
+                return requests.get(url + probe, timeout=5).ok
+            except requests.RequestException:
+                return False  # it is still starting
+
+        wait_until(answers, 120, f"{command[0]} answers", interval=0.25)
+        yield url
