@@ -96,6 +96,8 @@ def _claim(run_id: int, owner: str, now: datetime | None) -> Working | None:
 
 
 def _work(work: Working) -> None:
+    if not work.enter():
+        return
     if "undo" not in work.run.cursor:
         row = _resume(work)
         while row is not None:

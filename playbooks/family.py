@@ -13,13 +13,13 @@ from typing import Any
 from django.db.models import F
 
 from incidents import wake
-from playbooks import forms
+from playbooks import forms, holds
 from playbooks.conductor import Failed, Later, Succeeded
 from playbooks.definition import StepDef
 from playbooks.definition.model import DEEPEST
 from playbooks.expressions import listed
-from playbooks.known import FREE, UNDER_WAY, definition_of_version, seen
-from playbooks.models import Approval, Hold, Playbook, PlaybookVersion, Run, Step
+from playbooks.known import FREE, UNDER_WAY, ancestors, definition_of_version, seen
+from playbooks.models import Approval, Playbook, PlaybookVersion, Run, Step
 from playbooks.result import Result, Session
 
 #: Seconds after which a step looks at the runs below although none of them has woken it.
@@ -131,16 +131,7 @@ def stop(run: Run, why: str, now: datetime, *, by: Any = None) -> None:
     )
     run.steps.filter(state__in=UNDER_WAY).update(state="cancelled", ended_at=now, actor=by)
     Approval.objects.filter(run=run, decision="pending").update(decision="cancelled", decided_at=now)
-    Hold.objects.filter(run=run).delete()
-
-
-def ancestors(run: Run) -> list[Run]:
-    """The runs above, the nearest first."""
-    found: list[Run] = []
-    while run.parent_id is not None:
-        run = Run.objects.select_related("playbook").get(pk=run.parent_id)
-        found.append(run)
-    return found
+    holds.release(run, None, now)
 
 
 class Impossible(Exception):

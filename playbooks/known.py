@@ -160,3 +160,12 @@ def _definition(version: int, sha256: str, part: str) -> Definition:
     if part:
         return _definition(version, sha256, "").part(part)
     return thaw(PlaybookVersion.objects.values_list("frozen", flat=True).get(pk=version, sha256=sha256))
+
+
+def ancestors(run: Run) -> list[Run]:
+    """The runs above, the nearest first."""
+    found: list[Run] = []
+    while run.parent_id is not None:
+        run = Run.objects.select_related("playbook").get(pk=run.parent_id)
+        found.append(run)
+    return found

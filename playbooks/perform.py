@@ -11,16 +11,15 @@ from typing import Any, TypeVar
 
 from django.db import DatabaseError
 
-from incidents.access import can
 from incidents.models import Incident
-from playbooks import family, forms, shelf
+from playbooks import family, forms, holds, shelf
 from playbooks.conductor import Asked, Expired, Failed, Later, Outdated, Succeeded
 from playbooks.contract import Action, ActionError, Ask, Done, Exhibit, StepContext, Unverified, Wait
-from playbooks.definition import StepDef
+from playbooks.definition import Concurrency, StepDef
 from playbooks.definition.model import EXPIRES
 from playbooks.definition.rules import effective_risk, wrong_value
 from playbooks.electorate import asks_first
-from playbooks.expressions import Conditions, ExpressionError
+from playbooks.expressions import Conditions, ExpressionError, substitute
 from playbooks.models import Approval, Step
 from playbooks.result import Request, Result, Session, Superseded
 from playbooks.timebox import TookTooLong, within
@@ -41,6 +40,8 @@ def perform(session: Session, step: StepDef, row: Step) -> Result:
     if step.kind in ("decide", "gate", "wait"):  # what they judge may have changed since the run was read
         session.look_again()
     try:
+        if step.concurrency is not None and (queues := _queue(session, step.concurrency, row)) is not None:
+            return queues
         match step.kind:
             case "decide":
                 return Result(Succeeded())
@@ -86,6 +87,20 @@ def undo(session: Session, step: StepDef, row: Step) -> Done:
 def input_hash(inputs: Mapping[str, Any]) -> str:
     """SHA-256 of the parameters as shown to whoever approves them."""
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _queue(session: Session, rule: Concurrency, row: Step) -> Result | None:
+    """What to do while somebody else holds the step's key; None when the step holds it."""
+    if session.run.dry_run:
+        return None
+    key = str(substitute(rule.key, session.scope()))
+    holder = session.take(key, row)
+    if not holder:
+        return None
+    why = f"“{key}” is held by {holder}."
+    if rule.on_conflict == "cancel_new":
+        return Result(Failed(why))
+    return Result(Later(session.now + timedelta(seconds=holds.LOOK), f"Queues: {why}"))
 
 
 # --- kinds ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch
 
 from incidents import wake
 from incidents.models import Event, Evidence
-from playbooks import commit, family
+from playbooks import commit, family, holds
 from playbooks.conductor import (
     Asked,
     AskPerson,
@@ -32,7 +32,7 @@ from playbooks.conductor import (
 )
 from playbooks.contract import Exhibit
 from playbooks.definition import END, FAMILY, StepDef
-from playbooks.expressions import ExpressionError
+from playbooks.expressions import ExpressionError, substitute
 from playbooks.known import FREE, UNDER_WAY, Known, definition_of, definition_of_version
 from playbooks.models import Approval, Run, Step
 from playbooks.perform import RENEW, input_hash
@@ -96,6 +96,43 @@ class Working(Known):
         with transaction.atomic():
             self.fenced({"state": state, "wake_at": wake_at, **FREE})
 
+    def enter(self) -> bool:
+        """Hold the key of the playbook, where it names one. False: the run queues for it, or was cancelled.
+        Raises ExpressionError (the key), Superseded."""
+        rule = self.definition.concurrency
+        if rule is None or self.run.dry_run:
+            return True
+        key = str(substitute(rule.key, self.scope()))[:200]
+        with transaction.atomic():
+            holder = self._taken(key, None)
+            if not holder:
+                return True
+            why = f"“{key}” is held by {holder}."
+            if rule.on_conflict == "cancel_new":
+                self.tell("run.cancelled", f"Playbook “{self.run.version.playbook.title}” was not run: {why}")
+                self.fenced(
+                    {"state": "cancelled", "reason": why, "ended_at": self.now, "wake_at": None, **FREE}
+                )
+            else:
+                at = self.now + timedelta(seconds=holds.LOOK)
+                self.fenced({"state": "waiting", "reason": f"Queues: {why}", "wake_at": at, **FREE})
+            self.publish()
+        return False
+
+    def take(self, key: str, row: Step) -> str:
+        """Hold a key for a step; who holds it instead, or "". Raises Superseded."""
+        with transaction.atomic():
+            return self._taken(key[:200], row)
+
+    def _taken(self, key: str, row: Step | None) -> str:
+        self.renew()
+        holder = holds.take(key, self.run, row, self.now)
+        wants = key if holder else ""
+        if wants != self.run.wants:
+            self.run.wants = wants
+            Run.objects.filter(pk=self.run.pk).update(wants=wants)
+        return holder
+
     def give_up(self, reason: str) -> None:
         """End the run as failed, whatever else is wrong with it."""
         with transaction.atomic():
@@ -135,7 +172,8 @@ class Working(Known):
         self._report(row, result, decision)
         fields, ahead = self._ahead(decision)
         marks, expired = self._marks(row, result), isinstance(result.outcome, Expired)
-        more = exhibits or marks or expired or result.request is not None or row.kind in FAMILY
+        held = row.state not in UNDER_WAY and self.definition.step(row.key).concurrency is not None
+        more = exhibits or marks or expired or result.request is not None or row.kind in FAMILY or held
         if not more and self._at_once(fields, row, ahead):
             return self._next(ahead)
         with transaction.atomic():
@@ -148,6 +186,8 @@ class Working(Known):
             if row.kind in FAMILY:
                 family.begin(row, result.children, result.adopts, self.now)
                 family.settled(row, result, self.now)
+            if held:
+                holds.release(self.run, row, self.now)
             if result.request is not None:
                 self._ask(row, result.request)
             if expired:
@@ -267,10 +307,11 @@ class Working(Known):
 
     def _matters(self, fields: dict[str, Any]) -> bool:
         """Whether the run ends here, and others wait for that."""
-        return "ended_at" in fields and self.run.parent_id is not None
+        return "ended_at" in fields and (self.run.parent_id is not None or self.definition.holds)
 
     def _over(self) -> None:
         """Tell those who wait for the end of this run."""
+        holds.release(self.run, None, self.now)
         family.tell_above(self.run, self.now)
 
     def _stamped(self, fields: dict[str, Any]) -> dict[str, Any]:

@@ -190,9 +190,12 @@ class Definition:
     inputs: tuple[Field, ...] = ()
     steps: tuple[StepDef, ...] = ()
     concurrency: Concurrency | None = None
+    holds: bool = field(init=False, repr=False, compare=False)  #: whether a run of it may hold a key
     _places: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        held = (self.concurrency, *(step.concurrency for step in _walk(self.steps)))
+        object.__setattr__(self, "holds", any(held))
         object.__setattr__(self, "_places", {step.id: at for at, step in enumerate(self.steps)})
 
     def step(self, id: str) -> StepDef:
@@ -235,7 +238,7 @@ def _walk(steps: Sequence[StepDef]) -> Iterator[StepDef]:
 def freeze(definition: Definition) -> dict[str, Any]:
     """The definition as JSON values."""
     frozen = asdict(definition)
-    del frozen["_places"]
+    del frozen["_places"], frozen["holds"]
     return {"format": FORMAT, **frozen}
 
 

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from incidents.models import Incident
-from playbooks import engine, triggers
+from playbooks import engine
 from playbooks.contract import ActionError
-from playbooks.models import Run
+from playbooks.definition import freeze, parse
+from playbooks.models import Playbook, PlaybookVersion, Run
 from tests import scenes
-from tests.playbooks.scenes import NOON, World, advance, kinds, published, started, step, steps, world
+from tests.playbooks.scenes import NOON, World, advance, kinds, published, started, step, steps, text, world
 
 __all__ = ["world"]
 pytestmark = pytest.mark.django_db
@@ -142,10 +143,10 @@ def test_items_come_from_a_path_or_from_cel_and_may_be_none(world: World) -> Non
         ("""'system.data.models.filter(m, m != "other")'""", 2),
         ("[]", 0),
     ):
-        text = EACH.replace('[champion, fallback, "{{ incident.key }}"]', items).replace(
+        body = EACH.replace('[champion, fallback, "{{ incident.key }}"]', items).replace(
             "limit: 2", "on_error: continue"
         )
-        run = drain(started(text, incident=sev2(system=system)))
+        run = drain(started(body, incident=sev2(system=system)))
         assert (run.state, step(run, "F").outputs["count"]) == ("succeeded", count), run.reason
         Run.objects.all().delete()
 
@@ -205,29 +206,38 @@ def test_a_called_playbook_runs_pinned_to_the_version_published_when_it_begins(w
     assert world.traffic["champion"] == 1
 
 
-@pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        ("playbook: pb-none", "There is no published playbook “pb-none”"),
-        ("playbook: pb-called", "model: "),
-        ("playbook: pb-round, with: {model: x}", "“pb-round” runs already, around this step"),
-    ],
-)
-def test_what_cannot_be_called_is_named(world: World, body: str, why: str) -> None:
-    called("- {id: A, kind: playbook, title: Back, playbook: pb-round}")
-    published(
-        "- {id: C, kind: playbook, title: Call, playbook: pb-called, with: {model: x}}",
-        head="playbook: pb-round\ntitle: R",
+def test_a_playbook_that_was_withdrawn_meanwhile_is_not_called(world: World) -> None:
+    called("- {id: A, kind: auto, title: Measure, action: measure}")
+    run = started(
+        "- {id: C, kind: playbook, title: Call, playbook: pb-called, with: {model: x}}", incident=sev2()
     )
-    if "round" in body:
-        playbook = published(
-            "- {id: D, kind: playbook, title: Go, playbook: pb-round}", head="playbook: pb-top\ntitle: T"
-        )
-        run = drain(triggers.start(playbook, sev2()))
-    else:
-        run = drain(started(f"- {{id: C, kind: playbook, title: Call, {body}}}", incident=sev2()))
+    Playbook.objects.filter(slug="pb-called").update(active=False)
+    drain(run)
     assert run.state == "failed"
-    assert why in run.reason
+    assert "There is no published playbook “pb-called”" in run.reason
+
+
+def test_an_input_that_the_called_playbook_needs_is_named(world: World) -> None:
+    called("- {id: A, kind: auto, title: Measure, action: measure}")
+    run = started(
+        "- {id: C, kind: playbook, title: Call, playbook: pb-called, with: {model: '{{ incident.owner }}'}}",
+        incident=sev2(),
+    )
+    drain(run)
+    assert run.state == "failed"
+    assert "model: " in run.reason
+
+
+def test_a_circle_that_publishing_did_not_see_ends_where_it_closes(world: World) -> None:
+    called("- {id: A, kind: auto, title: Measure, action: measure}")
+    run = started(
+        "- {id: C, kind: playbook, title: Call, playbook: pb-called, with: {model: x}}", incident=sev2()
+    )
+    back = parse(text("- {id: A, kind: playbook, title: Back, playbook: pb-test}", CALLED))
+    PlaybookVersion.objects.filter(playbook__slug="pb-called").update(frozen=freeze(back), sha256="other")
+    drain(run)
+    assert run.state == "failed"
+    assert "“pb-test” runs already, around this step" in run.reason
 
 
 def test_taking_effects_back_reaches_into_branches_the_newest_first(world: World) -> None:
