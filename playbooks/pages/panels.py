@@ -22,7 +22,7 @@ WAITING = 6
 def incident_panel(request: HttpRequest, incident: Incident) -> str:
     """Runs with where they stand, pending questions, and playbooks that can be started."""
     user = me(request)
-    rows = Run.objects.filter(incident=incident).select_related("playbook").prefetch_related("steps")
+    rows = Run.objects.filter(incident=incident, parent=None).select_related("playbook").prefetch_related("steps")
     runs: list[dict[str, Any]] = []
     for run in rows[:RUNS]:
         steps = list(run.steps.all())

@@ -53,7 +53,7 @@ def stuck(rows: QuerySet[Run]) -> QuerySet[Run]:
     )
     failed = Q(state="failed", incident__state__in=lifecycle.OPEN) & ~Exists(later)
     overdue = Q(state__in=("queued", "running", "waiting"), wake_at__lt=late)
-    return rows.filter(failed | Q(state="paused") | overdue, dry_run=False).order_by(
+    return rows.filter(failed | Q(state="paused") | overdue, dry_run=False, parent=None).order_by(
         "incident__severity", "-id"
     )
 
@@ -69,7 +69,7 @@ def why_stuck(run: Run) -> str:
 def runs(request: HttpRequest) -> HttpResponse:
     """Stuck ones first with the reason, then the newest; filtered by state."""
     user = me(request)
-    rows = of_user(user)
+    rows = of_user(user).filter(parent=None)
     state = request.GET.get("state", "")
     top: list[Any] = []
     more = 0
@@ -168,10 +168,15 @@ def _one(request: HttpRequest, run: Run) -> dict[str, Any]:
     questions = {one.step_id: one for one in run.approvals.select_related("decided_by")}
     kept = _evidence(run, rows) if can(user, "evidence.see", run.incident) else {}
     definition = _definition(run)
+    below: dict[int, list[Run]] = {}
+    for child in run.children.order_by("pk").prefetch_related("steps"):
+        below.setdefault(child.parent_step_id or 0, []).append(child)
     return {
         "run": run,
         "can_control": can(user, control.RIGHT, run.incident),
-        "steps": [_shown(row, questions.get(row.pk), kept) for row in rows],
+        "steps": [
+            {**_shown(row, questions.get(row.pk), kept), "below": below.get(row.pk, [])} for row in rows
+        ],
         "ahead": _ahead(definition, rows, run),
         "inputs": pairs(run.inputs),
         "undoing": run.cursor.get("undo") if run.is_live else None,
