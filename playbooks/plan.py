@@ -324,7 +324,7 @@ class _Planner:
     def _inside(self, step: StepDef) -> Iterator[tuple[str, tuple[PlannedStep, ...]]]:
         if step.kind in ("parallel", "for_each"):
             for name, steps in step.parts().items():
-                part = self.definition.part(f"{step.id}/{name}" if name else step.id)
+                part = self.definition.part(f"{step.id}/{name}")
                 inner = _Planner(self.run, part, self.values, {})
                 inner.scope = {
                     **self.scope,
