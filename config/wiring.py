@@ -11,13 +11,13 @@ from incidents.pages import panels
 from integrations import databases, http
 from integrations.inbox import drain, heartbeat, poll
 from integrations.outbox import announce, deliver
-from playbooks import approvals, engine, triggers
+from playbooks import approvals, engine, triggers, waits
 from playbooks.diagnostics import dataset
 
 #: prefix of the event kind → listeners, told in this order
 LISTENERS: Mapping[str, Sequence[Callable[[Event], None]]] = {
     "incident.": (triggers.on_event,),
-    "": (announce.on_event,),
+    "": (waits.on_event, announce.on_event),
 }
 
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django.db import DatabaseError
 
 from incidents.models import Incident
-from playbooks import family, forms, holds, shelf
+from playbooks import family, forms, holds, shelf, waits
 from playbooks.conductor import Asked, Expired, Failed, Later, Outdated, Succeeded
 from playbooks.contract import Action, ActionError, Ask, Done, Exhibit, StepContext, Unverified, Wait
 from playbooks.definition import Concurrency, StepDef
@@ -48,7 +48,7 @@ def perform(session: Session, step: StepDef, row: Step) -> Result:
             case "gate":
                 return _gate(session, step)
             case "wait":
-                return _wait(session, step, row)
+                return waits.look(session, step, row)
             case "human":
                 return _human(session, step, row)
             case "parallel" | "for_each" | "playbook":
@@ -120,23 +120,6 @@ def _gate(session: Session, step: StepDef) -> Result:
     return Result(Succeeded(), outputs, summary=f"All {len(checks)} checks hold.", checks=checks)
 
 
-def _wait(session: Session, step: StepDef, row: Step) -> Result:
-    waited = session.now - row.started_at
-    done = Result(Succeeded(), {"waited_seconds": round(waited.total_seconds())})
-    if session.run.dry_run:
-        done.summary = "Dry run: not waited for."
-        return done
-    earliest = row.started_at + timedelta(seconds=step.duration or 0)
-    if session.now < earliest:
-        return Result(Later(earliest, step.text or step.title))
-    if not step.until or Conditions(session.scope()).test(step.until):
-        return done
-    if row.deadline_at and session.now >= row.deadline_at:
-        return Result(Failed(f"After {_span(waited)} this still does not hold: {step.until}."))
-    look = session.now + timedelta(seconds=step.every)
-    return Result(Later(min(look, row.deadline_at or look), f"Until {step.until}."))
-
-
 def _human(session: Session, step: StepDef, row: Step) -> Result:
     if session.run.dry_run:
         return Result(Succeeded(), forms.blank(step.form), summary="Dry run: nobody was asked.")
@@ -144,7 +127,7 @@ def _human(session: Session, step: StepDef, row: Step) -> Result:
     if asked is None:
         request = Request(
             "form",
-            step.text or step.title,
+            str(substitute(step.text, session.scope())) or step.title,
             roles=step.roles,
             form=forms.as_json(step.form),
             until=row.deadline_at,
@@ -247,7 +230,8 @@ def _ask(session: Session, step: StepDef, action: Action | None, row: Step, risk
     rule = step.approve
     seconds = rule.expires if rule and rule.expires is not None else EXPIRES[risk]
     request = Request(
-        "approve", step.text or f"{step.title}?", risk, rule.roles if rule else (), rule.quorum if rule else 1,
+        "approve", str(substitute(step.text, session.scope())) or f"{step.title}?", risk,
+        rule.roles if rule else (), rule.quorum if rule else 1,
         until=session.now + timedelta(seconds=seconds), all_of=rule.all_of if rule else (),
     )  # fmt: skip
     return Result(Asked(request.until), exhibits=exhibits, request=request)

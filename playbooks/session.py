@@ -335,7 +335,7 @@ class Working(Known):
         attempt = before.attempt + 1 if before else 1
         again = before is not None and before.state in ("failed", "cancelled") and before.idempotency_key
         limit = step.deadline
-        if limit is None and (step.kind in ("auto", "notify") or step.until):
+        if limit is None and (step.kind in ("auto", "notify") or step.until or step.until_event):
             limit = DEADLINE
         row = Step(
             run=self.run, key=step.id, attempt=attempt, position=position, kind=step.kind, title=step.title,
