@@ -18,7 +18,7 @@ class DvcPin(Action):
         Param("revision", help="Tag, branch or commit at which the data was good."),
         Param("connection", required=False, help="DVC repository. Default: the only one."),
     )
-    outputs = ("file", "revision", "commit", "before", "md5")
+    outputs = ("file", "revision", "commit", "before")
     risk = "R1"
     changes_world = True
     timeout = 600.0
@@ -46,8 +46,7 @@ class DvcPin(Action):
         key = ctx.incident.key if ctx.incident is not None else "an incident"
         made = repository.pin(file, good, f"Pin {file} to {revision} for {key}", ctx.idempotency_key)
         outputs = {"file": file, "revision": good, "commit": made, "before": before["commit"]}
-        md5 = repository.pinned(file, good)
-        return Done({**outputs, "md5": md5}, summary=f"{file} is pinned to {revision} by commit {made[:12]}.")
+        return Done(outputs, summary=f"{file} is pinned to {revision} by commit {made[:12]}.")
 
     def verify(self, ctx: StepContext, outputs: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"md5": repository_of(ctx).pinned(outputs["file"], outputs["revision"])}
