@@ -16,8 +16,8 @@ class GoogleCloud(Provider):
         Field("client_email", "Service account", "client_email of its key file."),
         Field("private_key", "Private key", "private_key of its key file.", secret=True),
         Field(
-            "token_url",
-            "Token address",
+            "login_url",
+            "Sign-in address",
             "token_uri of its key file.",
             required=False,
             kind="url",

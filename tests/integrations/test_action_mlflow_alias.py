@@ -145,6 +145,12 @@ def test_a_version_that_is_gone_is_noticed_before_anybody_is_asked(registry: Reg
     assert registry.champion() == "2"
 
 
+def test_shift_traffic_finds_the_registry_by_the_system(registry: Registry, serving: str) -> None:
+    run = roll_back(triage(registry.url, serving), "shift_traffic", {"version": "1"})
+    assert run.state == "succeeded", run.reason
+    assert decision(serving) == "admit"
+
+
 def test_an_alias_that_is_not_set_is_named(registry: Registry) -> None:
     with pytest.raises(ActionError, match="no MLflow alias triage@nobody"):
         MlflowAlias().precheck(by_hand(triage(registry.url), version="1", endpoint="triage@nobody"))

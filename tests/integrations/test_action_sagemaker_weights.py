@@ -88,6 +88,12 @@ def test_what_did_not_help_is_taken_back(amazon: str) -> None:
     assert weights(amazon) == {"blue": 0.9, "green": 0.1}
 
 
+def test_shift_traffic_finds_the_endpoint_by_the_system(amazon: str) -> None:
+    run = roll_back(credit(amazon), "shift_traffic", {"version": "green"})
+    assert run.state == "succeeded", run.reason
+    assert weights(amazon) == {"blue": 0.0, "green": 1.0}
+
+
 def test_shares_of_several_variants(amazon: str) -> None:
     run = roll_back(credit(amazon), "sagemaker_weights", {"shares": {"blue": 25, "green": 75}})
     assert run.state == "succeeded", run.reason
