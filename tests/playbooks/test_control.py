@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from incidents.access import NotAllowed
 from incidents.lifecycle import Refused
-from playbooks import control, shelf
+from playbooks import approvals, control, shelf
 from playbooks.contract import ActionError
 from tests import scenes
 from tests.playbooks.scenes import World, advance, asked, kinds, started, step, steps, world
@@ -123,3 +124,112 @@ def test_only_the_step_at_which_the_run_stands_is_retried(world: World) -> None:
     run = advance(run)
     with pytest.raises(Refused, match="stands at N"):
         control.retry(step(run, "S"), carl)
+
+
+AGAIN = """
+    - {id: M, kind: auto, title: Look, action: measure}
+    - {id: S, kind: auto, title: Off, action: switch, with: {model: champion, share: 0}}
+    - {id: N, kind: notify, title: Tell, text: "share {{ steps.M.share }}"}
+"""
+
+
+def test_a_run_goes_on_from_any_step_as_a_new_attempt(world: World) -> None:
+    carl = scenes.person("carl", "IC")
+    run = advance(started(AGAIN, by=carl))
+    assert run.state == "succeeded"
+    world.share = 0.1
+    with pytest.raises(Refused, match="reason"):
+        control.rerun(run, "M", carl, "")
+    control.rerun(run, "M", carl, "The data were late.")
+    run = advance(run, after=LATER)
+    assert run.state == "succeeded", run.reason
+    assert world.sent == ["share 0.4", "share 0.1"]
+    assert [row.attempt for row in run.steps.filter(key="M")] == [1, 2]
+    event = run.incident.events.get(kind="step.rerun")
+    assert (event.by, event.text) == (carl, "carl goes on from M: The data were late.")
+
+
+def test_a_step_is_done_again_with_edited_or_stored_parameters(world: World) -> None:
+    carl = scenes.person("carl", "IC")
+    run = advance(started(AGAIN, by=carl))
+    control.rerun(run, "S", carl, "Half is enough.", inputs={"model": "champion", "share": 50})
+    run = advance(run, after=LATER)
+    assert (run.state, world.traffic["champion"]) == ("succeeded", 50)
+    assert step(run, "S").inputs == {"model": "champion", "share": 50}
+    control.rerun(run, "S", carl, "Once more.", stored=True)
+    run = advance(run, after=2 * LATER)
+    assert step(run, "S").inputs == {"model": "champion", "share": 50}
+    assert len({row.idempotency_key for row in run.steps.filter(key="S")}) == 3
+
+
+def test_other_parameters_after_a_failure_are_another_effect(world: World) -> None:
+    carl = scenes.person("carl", "IC")
+    world.fails = [ActionError("The gateway is down.")]
+    run = advance(started(SWITCH, by=carl))
+    assert run.state == "failed"
+    control.rerun(run, "S", carl, "Elsewhere.", inputs={"model": "champion", "share": 10})
+    run = advance(run, after=LATER)
+    assert run.state == "succeeded"
+    assert len({row.idempotency_key for row in run.steps.filter(key="S")}) == 2
+
+
+def test_parameters_that_do_not_fit_and_steps_that_do_not_exist_are_refused(world: World) -> None:
+    carl = scenes.person("carl", "IC")
+    run = advance(started(AGAIN, by=carl))
+    for key, inputs, says in (
+        ("X", None, "has no step 'X'"),
+        ("S", {"model": "champion", "share": "all"}, "must be a number"),
+        ("S", {"model": "champion", "share": 1, "colour": "red"}, "no parameter 'colour'"),
+        ("S", {"model": "champion"}, "'share' is needed"),
+    ):
+        with pytest.raises(Refused, match=says):
+            control.rerun(run, key, carl, "Try.", inputs=inputs)
+    with pytest.raises(NotAllowed):
+        control.rerun(run, "S", scenes.person("rep", "REP"), "Try.")
+    other = started(AGAIN, by=carl, incident=run.incident)
+    with pytest.raises(Refused, match=f"Run {other.pk}"):
+        control.rerun(run, "S", carl, "Try.")
+
+
+def test_whoever_asks_for_a_step_again_does_not_approve_it(world: World) -> None:
+    carl, cleo = scenes.person("carl", "IC"), scenes.person("cleo", "IC")
+    risky = "- {id: R, kind: auto, title: Fall back, action: risky, approve: {}, with: {model: champion, share: 0}}"
+    run = advance(started(risky), now=timezone.now())
+    control.rerun(run, "R", carl, "Less.", inputs={"model": "champion", "share": 20})
+    run = advance(run, now=timezone.now())
+    question = asked(run)
+    assert question.step.inputs["share"] == 20
+    with pytest.raises(Refused, match="Four eyes"):
+        approvals.decide(question, carl, True)
+    approvals.decide(question, cleo, True)
+    assert advance(run, now=timezone.now()).state == "succeeded"
+    assert world.traffic["champion"] == 20
+
+
+BRANCHES = """
+    - id: P
+      kind: parallel
+      title: Both
+      branches:
+        - {name: one, steps: [{id: A, kind: human, title: Ask, form: [{name: what}]}]}
+        - {name: two, steps: [{id: B, kind: wait, title: Wait, for: 1h}]}
+"""
+
+
+def test_what_is_done_to_a_run_is_done_to_the_runs_below_it(world: World) -> None:
+    carl = scenes.person("carl", "IC")
+    run = advance(started(BRANCHES, by=carl))
+    for child in run.children.all():
+        advance(child)
+    assert sorted(run.children.values_list("state", flat=True)) == ["asking", "waiting"]
+    control.pause(run, carl)
+    assert set(run.children.values_list("state", flat=True)) == {"paused"}
+    with pytest.raises(Refused, match="Resume that one"):
+        control.resume(run.children.get(branch="one"), carl)
+    control.resume(run, carl)
+    assert set(run.children.values_list("state", flat=True)) == {"queued"}
+    control.cancel(run, carl, "Wrong incident.")
+    assert set(run.children.values_list("state", flat=True)) == {"cancelled"}
+    assert not run.incident.approvals.filter(decision="pending").exists()
+    with pytest.raises(Refused, match="no longer waits"):
+        control.rerun(run.children.get(branch="two"), "B", carl, "Again.")
