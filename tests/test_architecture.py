@@ -30,7 +30,8 @@ SHELVES: dict[str, type] = {
 DOOR = "integrations/http"
 #: Modules that open connections, and names in modules that also do harmless things.
 TRAVEL = (
-    *("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client", "boto3", "botocore"),
+    *("requests", "httpx", "aiohttp", "urllib3", "urllib.request", "http.client", "boto3"),
+    *("botocore.session", "botocore.client", "botocore.httpsession"),  # its signatures do not travel
     *("smtplib", "ftplib", "slack_sdk.web", "slack_sdk.WebClient", "slack_sdk.webhook"),
     *("socket.socket", "socket.create_connection", "socket.create_server"),
 )
@@ -145,6 +146,8 @@ def travel_in(tree: ast.AST) -> set[str]:
         ("from urllib.parse import quote", set()),
         ("import socket\nsocket.gethostname()", set()),
         ("import socket\nsocket.create_connection(('h', 1))", {"socket.create_connection"}),
+        ("import botocore.session", {"botocore.session"}),
+        ("from botocore.auth import SigV4Auth", set()),
         ("def late():\n    import http.client", {"http.client"}),
         ("if TYPE_CHECKING:\n    import requests", set()),
     ],
