@@ -76,7 +76,7 @@ TABLE = {
     "GET /playbooks/{slug}/versions/{number}/": CONFIG,
     "GET /playbooks/{slug}/versions/{number}/diff/": CONFIG,
     "GET /playbooks/{slug}/versions/{number}/export/": CONFIG,
-    "GET /playbooks/{slug}/export/": CONFIG,
+    "GET /playbooks/{slug}/export/": "401 403 404 404 404 404 404",
     "POST /playbooks/{slug}/archivals/": "401 422 422 422 422 422 403",
     "PUT /playbooks/{slug}/draft/": "401 422 422 422 422 422 403",
     "DELETE /playbooks/{slug}/draft/": "401 403 404 404 404 404 403",
