@@ -58,6 +58,7 @@ urlpatterns = [
         name="action_done",
     ),
     path("incidents/<incident:key>/postmortem/reviews/", postmortem.reviews, name="reviews"),
+    path("incidents/<incident:key>/postmortem/reopening/", postmortem.reopening, name="reopen_review"),
     path("insights/", insights.insights, name="insights"),
     path("alerts/", alerts.alerts, name="alerts"),
     path("alerts/<int:pk>/", alerts.alert, name="alert"),

@@ -107,6 +107,12 @@ class ClosingSerializer(serializers.Serializer):
     evidence = serializers.CharField(max_length=500)
 
 
+class ReasonSerializer(serializers.Serializer):
+    """Why it has to change."""
+
+    reason = serializers.CharField(max_length=1000)
+
+
 class PostMortemQuery(Query):
     status = OneOrMore(("draft", "in_review", "approved"))
     incident = IncidentKey()
@@ -189,6 +195,13 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
         pm = self.get_object()
         because = read(NoActionsSerializer, request)["because"]
         return self._shown(postmortem.no_actions(pm, by=person_of(request), because=because))
+
+    @extend_schema(summary="Re-open the review", request=ReasonSerializer, responses=PostMortemSerializer)
+    @action(detail=True, methods=["post"])
+    def reopening(self, request: Request, pk: str) -> Response:
+        """An approved post-mortem becomes a draft again; its sign-offs are asked for anew."""
+        reason = read(ReasonSerializer, request)["reason"]
+        return self._shown(postmortem.reopen_review(self.get_object(), by=person_of(request), reason=reason))
 
     @extend_schema(summary="Close an action item", request=ClosingSerializer, responses=ActionItemSerializer)
     @action(detail=True, methods=["post"], url_path="actions/(?P<item>[0-9]{1,18})/closing")

@@ -166,6 +166,19 @@ def reviews(request: HttpRequest, incident: Incident) -> HttpResponse:
     return redirect(_at(incident, "reviews"))
 
 
+@posts_to(PAGE)
+@of_incident
+def reopening(request: HttpRequest, incident: Incident) -> HttpResponse:
+    try:
+        verbs.reopen_review(
+            verbs.draft(incident), by=me(request), reason=request.POST.get("reason", "")[:1000]
+        )
+    except No as error:
+        return _page(request, incident, refused=error)
+    messages.success(request, "The post-mortem is a draft again; it needs to be signed anew.")
+    return redirect(_at(incident, "reviews"))
+
+
 def _at(incident: Incident, place: str) -> str:
     return f"{incident.get_absolute_url()}postmortem/#{place}"
 

@@ -340,3 +340,14 @@ def test_a_cap_is_approved_and_the_lack_of_actions_explained_by_call() -> None:
     pm = postmortem.draft(found, by=ann)
     said = caller.put(f"postmortems/{pm.pk}/no-actions/", {"because": "One-off"})
     assert said.json()["no_actions_because"] == "One-off"
+
+
+def test_an_approved_post_mortem_is_reopened_by_call_with_its_reason() -> None:
+    ann, marc = person("ann", "IC"), person("marc", "MRC")
+    pm = postmortem.draft(incident(ann), by=ann)
+    problem(Caller(marc).post(f"postmortems/{pm.pk}/reopening/", {"reason": "Wrong interval"}), 409)
+    type(pm).objects.update(status="approved")
+    assert (
+        Caller(marc).post(f"postmortems/{pm.pk}/reopening/", {"reason": "Wrong interval"}).json()["status"]
+        == "draft"
+    )

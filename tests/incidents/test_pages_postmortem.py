@@ -116,6 +116,21 @@ class TestThePostMortem:
         )
         assert incident.postmortem.reviews.get().approved
 
+    def test_an_approved_one_becomes_a_draft_again_with_a_reason(self) -> None:
+        ann, mrc = scenes.person("ann", "IC"), scenes.person("marc", "MRC")
+        incident = scenes.triaged(ann)
+        pm = postmortem.draft(incident, by=ann)
+        PostMortem.objects.update(status="approved")
+        page = browser(mrc).get(of(incident, "postmortem/")).content.decode()
+        assert "Re-open the review" in page
+        at = of(incident, "postmortem/reopening/")
+        assert browser(mrc).post(at, {"reason": ""}).status_code == 409
+        assert browser(mrc).post(at, {"reason": "The interval is wrong."}).status_code == 302
+        pm.refresh_from_db()
+        assert pm.status == "draft"
+        assert incident.events.get(kind="postmortem.reopened").text.endswith("The interval is wrong.")
+        postmortem.write(pm, {"impact": "Two days."}, by=ann)
+
     @pytest.mark.parametrize("format", ["md", "html", "pdf", "docx", "json"])
     def test_every_export_is_a_file_that_cannot_act_in_the_browser(self, format: str) -> None:
         ann = scenes.person("ann", "IC")

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from incidents.models import ApiToken, RoleGrant, User
@@ -37,6 +37,10 @@ class Command(BaseCommand):
         days = options["expires_days"]
         if days is not None and not 1 <= days <= LONGEST_DAYS:
             raise CommandError(f"--expires-days {days}: give 1 to {LONGEST_DAYS}.")
+        if not _migrated():
+            raise CommandError(
+                "The database has no tables yet. Run `python manage.py migrate` (or `up` once) first."
+            )
         with transaction.atomic():
             user = _user(options["user"], options["create"])
             token, plain = ApiToken.issue(
@@ -50,6 +54,10 @@ class Command(BaseCommand):
             return
         self.stderr.write(f"Token of {user.username}, scopes {', '.join(token.scopes)}; shown this once:")
         self.stdout.write(plain)
+
+
+def _migrated() -> bool:
+    return User._meta.db_table in connection.introspection.table_names()
 
 
 def _user(name: str, role: str | None) -> User:
