@@ -60,6 +60,7 @@ TABLE = {
     "POST /postmortems/{id}/factors/": "401 404 422 422 422 404 403",
     "POST /postmortems/{id}/actions/": "401 404 422 422 422 404 403",
     "PUT /postmortems/{id}/no-actions/": "401 404 422 422 422 404 403",
+    "POST /postmortems/{id}/reopening/": "401 404 422 422 422 404 403",
     "POST /postmortems/{id}/actions/{item}/closing/": "401 404 422 422 422 404 403",
     "POST /postmortems/{id}/reviews/": "401 404 422 422 422 404 403",
     "GET /clocks/": OPEN,
