@@ -32,12 +32,7 @@ class Airflow:
 
     def pause(self, dag: str, paused: bool) -> None:
         """Ask for the DAG to be paused or to go on."""
-        self.rest.ask(
-            "PATCH",
-            f"{self.api}/dags/{part(dag)}",
-            {"is_paused": paused},
-            params={"update_mask": "is_paused"},
-        )
+        self.rest.ask("PATCH", f"{self.api}/dags/{part(dag)}", {"is_paused": paused})
 
     def run(self, dag: str, run: str) -> dict[str, Any] | None:
         """The DAG run with this id, or None."""

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from botocore.awsrequest import HeadersDict
 from botocore.loaders import create_loader
 from botocore.model import ServiceModel
 from botocore.parsers import create_parser
@@ -54,7 +55,11 @@ class S3:
             raise ActionError(str(error), retryable=error.retryable, retry_after=error.retry_after) from error
         if response.status in bearing:
             return {}
-        answer = {"status_code": response.status, "headers": response.headers, "body": response.text.encode()}
+        answer = {
+            "status_code": response.status,
+            "headers": HeadersDict(response.headers),
+            "body": response.text.encode(),
+        }
         if operation == "GetObject" and response.status == 200:
             return {"Body": response.text}
         found: dict[str, Any] = create_parser("rest-xml").parse(answer, model.output_shape)
