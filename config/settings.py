@@ -106,6 +106,13 @@ HOLDFAST_WEB_THREADS = env.number(
     "HOLDFAST_WEB_THREADS", 32, low=1, high=256, help="requests that one web process works on at a time"
 )
 SECURE_PROXY_SSL_HEADER = None  # the scheme is taken over in config.wsgi, from trusted proxies only
+HOLDFAST_LINK_APPROVALS = env.choice(
+    "HOLDFAST_LINK_APPROVALS",
+    "",
+    ("", "R1", "R2"),
+    help="highest risk class that the signed link in a message to one person's own e-mail address decides without a "
+    "sign-in; default: none, every link asks to sign in",
+)
 WSGI_APPLICATION = "config.wsgi.application"
 ROOT_URLCONF = "config.urls"
 LOGIN_URL = "/login/"

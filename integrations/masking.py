@@ -19,6 +19,8 @@ _USERINFO = re.compile(r"(://)[^/\s@]+@")
 _QUERY = re.compile(
     r"(?i)([?&](?:[^=&\s]*(?:token|secret|password|signature|api_?key)[^=&\s]*|key|sig)=)[^&\s#]+"
 )
+#: a signed link to an approval decides without more where the installation allows it
+_SIGNED = re.compile(r"(/answer/)[\w:.~-]+")
 
 
 def mask(shown: Any, secrets: Sequence[str] = ()) -> Any:
@@ -48,6 +50,7 @@ def _masked(shown: Any, forms: Sequence[str]) -> Any:
         case str():
             for form in forms:
                 shown = shown.replace(form, MASK)
+            shown = _SIGNED.sub(rf"\1{MASK}", shown)
             return _USERINFO.sub(rf"\1{MASK}@", _LINE.sub(rf"\1{MASK}", shown))
         case Mapping():
             return {

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from playbooks.pages import approvals, editor, library, runs
+from playbooks.pages import approvals, editor, library, links, runs
 
 app_name = "playbooks"
 urlpatterns = [
@@ -18,4 +18,5 @@ urlpatterns = [
     path("runs/<int:pk>/part/", runs.run_part, name="run_part"),
     path("approvals/", approvals.approvals, name="approvals"),
     path("approvals/<int:pk>/", approvals.approval, name="approval"),
+    path("answer/<str:signed>/", links.answer_link, name="answer_link"),
 ]

@@ -39,12 +39,15 @@ class DeliverySerializer(serializers.ModelSerializer):
 class DeliveryDetailSerializer(DeliverySerializer):
     """One message with what it says, and the masked requests and answers of its last try."""
 
-    announcement = serializers.DictField(read_only=True)
+    announcement = serializers.SerializerMethodField()
     transcript = serializers.ListField(child=serializers.DictField(), read_only=True)
 
     class Meta(DeliverySerializer.Meta):
         fields: tuple[str, ...] = (*DeliverySerializer.Meta.fields, "announcement", "transcript")
         read_only_fields: tuple[str, ...] = fields
+
+    def get_announcement(self, row: Delivery) -> dict[str, Any]:
+        return dict(mask(row.announcement))
 
 
 class DeliveryQuery(Query):

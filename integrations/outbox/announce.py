@@ -15,7 +15,7 @@ from incidents.wake import wake
 from integrations import shelf
 from integrations.contract import Announcement
 from integrations.models import Connection, Delivery, RemoteLink, Route
-from playbooks import facts
+from playbooks import facts, links
 from playbooks.expressions import ExpressionError, substitute
 
 if TYPE_CHECKING:
@@ -122,9 +122,11 @@ def on_event(event: Event) -> None:
             continue
         if kind in ENDINGS and not told_before:
             continue
-        queue(
-            connection, routed(announcement_of(event, kind), route, incident), incident=incident, event=event
-        )
+        what = routed(announcement_of(event, kind), route, incident)
+        if kind == "approval":
+            offered = links.offered(event.data.get("approval"), route.channel)
+            what = replace(what, actions=(*what.actions, *offered))
+        queue(connection, what, incident=incident, event=event)
 
 
 def routed(what: Announcement, route: Route, incident: Incident | None) -> Announcement:

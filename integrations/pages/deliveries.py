@@ -17,6 +17,7 @@ from incidents.pages import live
 from incidents.pages.door import me, signed_in
 from incidents.pages.keyset import page_of
 from incidents.visibility import seen_incidents
+from integrations.masking import mask
 from integrations.models import Connection, Delivery
 from integrations.outbox.deliver import MAX_ATTEMPTS, redeliver
 from integrations.pages.connections import kind_of
@@ -86,7 +87,7 @@ def _one(request: HttpRequest, pk: int) -> dict[str, Any]:
         "delivery": row,
         "kind": kind_of(row.connection.provider),
         "readable": readable,
-        "facts": [(k, v) for k, v in row.announcement.items() if v not in ("", [], None)] if readable else [],
+        "facts": [(k, v) for k, v in mask(row.announcement).items() if v not in ("", [], None)] if readable else [],
         "exchanges": [
             {"request": pretty(one.get("request")), "response": pretty(one.get("response")),
              "status": (one.get("response") or {}).get("status"),
