@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from incidents.models import Incident, User
+from incidents.models import Evidence, Incident, User
 from playbooks import engine, publishing, shelf, triggers
 from playbooks.contract import (
     Action,
@@ -80,10 +81,13 @@ def actions(world: World) -> dict[str, Action]:
                 raise ActionError(f"There is no model {ctx.params['model']}.")
 
         def before(self, ctx: StepContext) -> list[Exhibit]:
+            if ctx.step.evidence:  # a later try finds its own effect, which is no state before
+                return []
             return [Exhibit("before.json", str(world.traffic).encode(), source="gateway")]
 
         def run(self, ctx: StepContext) -> Outcome:
-            before = world.traffic[ctx.params["model"]]
+            kept = Evidence.objects.get(pk=ctx.step.evidence[0]).content
+            before = ast.literal_eval(bytes(kept).decode())[ctx.params["model"]]
             world.write(f"{ctx.params['model']}={ctx.params['share']}", ctx.idempotency_key)
             return Done({"model": ctx.params["model"], "before": before}, summary="Traffic set.")
 
@@ -158,9 +162,11 @@ def published(steps: str, head: str = HEAD) -> Playbook:
     return version.playbook
 
 
-def started(steps: str, *, incident: Incident | None = None, by: User | None = None, **more: Any) -> Run:
+def started(
+    steps: str, *, incident: Incident | None = None, by: User | None = None, head: str = HEAD, **more: Any
+) -> Run:
     """A run of a playbook with these steps; nobody has worked on it yet."""
-    return triggers.start(published(steps), incident or scenes.incident(), by=by, **more)
+    return triggers.start(published(steps, head), incident or scenes.incident(), by=by, **more)
 
 
 def advance(run: Run, *, after: timedelta = timedelta(), now: datetime | None = None) -> Run:
