@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from pytest_django.fixtures import Settings
 
+from incidents import changes
 from incidents.models import AISystem, Dataset, Deployment, Incident, ModelVersion
 from playbooks import shelf
 from playbooks.contract import Action, ActionError, Done, StepContext, Wait
@@ -175,6 +176,42 @@ def test_the_way_back_is_the_approved_version_that_served_last() -> None:
     done = ran("find_rollback_target", step(incident_on(system)))
     assert done.outputs["version"] == "v2"
     assert [item["why"] for item in done.outputs["rejected"]] == ["serves now", "was never approved"]
+
+
+def champion(system: AISystem, version: str, hours_ago: float, alias: str = "champion") -> None:
+    """The registry tells that an alias moved; it counts versions and calls the model by its own name."""
+    changes.keep(
+        "connection:1", f"{alias}-{version}-{hours_ago}", kind="registry", title="Alias moved", system=system.slug,
+        at=NOW - timedelta(hours=hours_ago), version=version, labels={"alias": alias, "action": "created"},
+    )  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_the_champion_before_is_the_way_back_where_a_registry_tells_its_moves() -> None:
+    system = scenes.system()
+    served(system, "v1", 900, 10)
+    for version in ("v2", "v3", "v4"):
+        ModelVersion.objects.create(system=system, version=version, approved=True)
+    champion(system, "2", 300)
+    champion(system, "4", 5)
+    champion(system, "3", 1, alias="challenger")
+    done = ran("find_rollback_target", step(incident_on(system)))
+    assert done.outputs["version"] == "v2"
+    assert "was champion of the registry before" in done.summary
+    assert [item["why"] for item in done.outputs["rejected"]] == ["serves now"]
+
+
+@pytest.mark.django_db
+def test_a_champion_that_the_inventory_does_not_know_takes_no_version_away() -> None:
+    system = scenes.system(serving={"endpoint": "models:/scores@live"})
+    for version in ("v1", "v2"):
+        ModelVersion.objects.create(
+            system=system, version=version, approved=True, registry_uri=f"models:/scores/{version[1:]}0"
+        )
+    champion(system, "10", 300, alias="live")
+    champion(system, "20", 200, alias="live")
+    champion(system, "99", 5, alias="live")
+    assert ran("find_rollback_target", step(incident_on(system))).outputs["version"] == "v2"
 
 
 @pytest.mark.django_db
