@@ -34,6 +34,7 @@ from .reading import Map, Problem, Reader
 EVENTS = ("incident.opened", "incident.reopened", "incident.triaged")
 FIELD_KINDS = ("text", "long_text", "number", "bool", "choice", "date")
 MOST_STEPS = 200
+_UNKNOWN = re.compile(r"undeclared reference to '(\w+)")
 _STEP_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,59}")
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,79}")
@@ -312,8 +313,9 @@ def _condition(inner: Map, name: str, places: rules.Places, path: tuple[str, ...
         try:
             expressions.compiled(condition)
         except expressions.ExpressionError as error:
-            inner.reader.note(inner.nodes[name], f"“{name}”: {error}")
-            return ""
+            unknown = _UNKNOWN.search(str(error))
+            hint = r.meant(unknown[1], expressions.ROOTS) if unknown else ""
+            inner.reader.note(inner.nodes[name], f"“{name}”: {error}{hint}")
     return condition
 
 

@@ -28,9 +28,10 @@ def judge(definition: Definition, actions: Mapping[str, Action], places: Places,
         _times(step, places, reader)
     ids = {step.id for step in definition.every_step()}
     for step, before in _predecessors(definition, definition.steps, frozenset()):
-        for node, reference in _used(step, places):
+        for node, reference, done in _used(step, places):
             other = _step_of(reference, ids)
-            if other and other not in before and reference.path[1:2] != ("state",) and not reference.optional:
+            known = before | {step.id} if done else before
+            if other and other not in known and reference.path[1:2] != ("state",) and not reference.optional:
                 reader.note(
                     node,
                     f"Step {step.id} uses {other}, which never runs before it. Move it behind {other}, or say with has() "
@@ -48,7 +49,8 @@ def wrong_field(field: Field) -> str:
     if value is None or _fits(field, value):
         return ""
     wanted = f"one of {', '.join(field.choices)}" if field.kind == "choice" else f"a {field.kind}"
-    between = f" from {low:g}" * (low is not None) + f" to {high:g}" * (high is not None)
+    limits = (("from", low), ("to", high))
+    between = "".join(f" {word} {limit:g}" for word, limit in limits if limit is not None)
     return f"The default of {field.name!r} is {value!r:.80}; it must be {wanted}{between}."
 
 
@@ -131,17 +133,19 @@ def _predecessors(
             yield from _predecessors(definition, inside, known)
 
 
-def _used(step: StepDef, places: Places) -> Iterator[tuple[yaml.Node, Reference]]:
-    """What the step refers to before it is done. (Its branches may refer to itself.)"""
-    checks = (("checks", str(at), "when") for at in range(len(step.checks)))
-    for path in (("when",), ("items",), *checks):
+def _used(step: StepDef, places: Places) -> Iterator[tuple[yaml.Node, Reference, bool]]:
+    """What the step refers to, where, and whether it is done by then."""
+    counted = (("checks", len(step.checks), False), ("branches", len(step.branches), True))
+    conditions = [(("when",), False), (("items",), False), (("until",), False)]
+    conditions += [((name, str(at), "when"), done) for name, count, done in counted for at in range(count)]
+    for path, done in conditions:
         node = places.get(("steps", step.id, *path))
         if isinstance(node, yaml.ScalarNode) and "{{" not in node.value:
-            yield from ((node, one) for one in references(node.value))
+            yield from ((node, one, done) for one in references(node.value))
     for key in rules.TEMPLATES:
         for where in rules.scalars(places.get(("steps", step.id, *key))):
             try:
-                yield from ((where, one) for one in template_references(where.value))
+                yield from ((where, one, False) for one in template_references(where.value))
             except ExpressionError:
                 continue  # told by the rules before
 
