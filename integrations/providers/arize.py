@@ -106,9 +106,7 @@ class Arize(Listening):
             **mapping(mapping(message.get("data")).get("monitor")),
         }
         name = text(first(monitor, "monitor_name", "monitorName", "name"))
-        if name and (
-            first(monitor, "status", "monitor_status", "state", "monitorStatus") is not None or event
-        ):
+        if name and first(monitor, "status", "monitor_status", "state", "monitorStatus") is not None:
             return [_monitor(name, monitor, inbound)]
         raise Unreadable(
             f"Arize's event {event or 'without a name'} is not known here, and its message names no monitor."
