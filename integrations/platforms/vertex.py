@@ -9,10 +9,11 @@ import hashlib
 import re
 import time
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jwt
 
+from integrations.contract import Response
 from integrations.platforms.account import Account, account_of
 from integrations.platforms.rest import Rest
 from integrations.platforms.tokens import access_token
@@ -20,6 +21,12 @@ from integrations.platforms.traffic import Place, State, endpoint_of
 from playbooks.contract import ActionError, StepContext
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+#: What Vertex fills in; a deployment that repeats it is refused.
+_OUTPUT_ONLY = ("createTime", "modelVersionId", "privateEndpoints", "status")
+#: A deployment with this id is there or on its way.
+#: https://cloud.google.com/apis/design/errors#handling_errors
+_UNDER_WAY = ("ALREADY_EXISTS", "ABORTED", "FAILED_PRECONDITION")
+_OPERATION = re.compile(r"projects/[\w.:-]+/locations/[a-z0-9-]+/(?:endpoints/[\w-]+/)?operations/[\w-]+")
 _ENDPOINT = re.compile(r"projects/[\w.:-]+/locations/(?P<location>[a-z0-9-]+)/endpoints/[\w-]+")
 
 
@@ -76,6 +83,46 @@ class Endpoint(Place):
         )
         if answer.status in (409, 412):
             raise ActionError(f"{self.name} was changed at the same moment.", retryable=True, retry_after=2)
+
+    def deployed(self) -> dict[str, dict[str, Any]]:
+        """The deployed models by id, as one asks for them: what `deploy` takes."""
+        asked: dict[str, dict[str, Any]] = {}
+        for model in self.google.read(self.path).get("deployedModels") or []:
+            spec = {name: value for name, value in model.items() if name not in _OUTPUT_ONLY}
+            if version := model.get("modelVersionId"):
+                spec["model"] = f"{model['model']}@{version}"
+            asked[str(model["id"])] = spec
+        return asked
+
+    def undeploy(self, model: str) -> str:
+        """Take a deployed model without traffic down; the name of the operation that does it."""
+        answer = self.google.ask("POST", f"{self.path}:undeployModel", {"deployedModelId": model})
+        return self._operation(answer)
+
+    def deploy(self, model: Mapping[str, Any], shares: Mapping[str, float]) -> None:
+        """Ask for a deployment without changing who gets traffic. Asked again while it is under way, nothing happens."""
+        split = {name: int(percent) for name, percent in shares.items() if percent > 0}
+        body = {"deployedModel": dict(model), **({"trafficSplit": split} if split else {})}
+        answer = self.google.ask("POST", f"{self.path}:deployModel", body, bearing=(400, 409))
+        error = answer.json.get("error") if isinstance(answer.json, Mapping) else None
+        if answer.status >= 400 and not (isinstance(error, Mapping) and error.get("status") in _UNDER_WAY):
+            raise ActionError(f"{self.name} refuses to deploy {model.get('id')} again: {answer.text[:500]}")
+
+    def finished(self, operation: str) -> bool:
+        """Whether a long-running operation has ended well. Raises ActionError when it failed.
+
+        https://cloud.google.com/vertex-ai/docs/reference/rest/v1/projects.locations.operations
+        """
+        found = self.google.read(f"/v1/{operation}")
+        if error := found.get("error"):
+            raise ActionError(f"{self.name} gave it up: {error.get('message') or error}")
+        return bool(found.get("done"))
+
+    def _operation(self, answer: Response) -> str:
+        name = str(answer.json.get("name")) if isinstance(answer.json, Mapping) else ""
+        if not _OPERATION.fullmatch(name):
+            raise ActionError(f"{self.name} named no operation to wait for: look at the endpoint.")
+        return name
 
 
 def endpoint_at(ctx: StepContext) -> Endpoint:

@@ -210,7 +210,10 @@ class Vertex(Cloud):
     etag: int = 1
     split: dict[str, int] = field(default_factory=lambda: {"2002": 100})
     deployed: list[dict[str, Any]] = field(default_factory=list)
-    operations: dict[str, int] = field(default_factory=dict)  #: name → how often it still says: not done
+    operations: dict[str, tuple[str, str, int]] = field(
+        default_factory=dict
+    )  #: name → what, model, looks left
+    coming: dict[str, Any] = field(default_factory=dict)  #: models being deployed
     signed_in: int = 0
 
     def __post_init__(self) -> None:
@@ -252,11 +255,49 @@ class Vertex(Cloud):
         assert flat, f"Google publishes no {method} {path}"
         if request:
             jsonschema.validate(body, discovered(request))
+        if name := next((name for name in self.operations if path == f"/v1/{name}"), ""):
+            return 200, self._operation(name)
         if not path.startswith(f"/v1/{RESOURCE}"):
             return 404, {"error": {"code": 404, "status": "NOT_FOUND", "message": f"{path} not found"}}
-        if method == "PATCH":
-            return self._patch(query, body)
-        return 200, self.endpoint()
+        match path.rpartition(":")[2]:
+            case "undeployModel":
+                if self.split.get(body["deployedModelId"]):
+                    return 400, {
+                        "error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "has traffic"}
+                    }
+                return self._later(body, "undeploy", body["deployedModelId"])
+            case "deployModel":
+                if (
+                    body["deployedModel"]["id"]
+                    in {model["id"] for model in self.deployed} | self.coming.keys()
+                ):
+                    return 409, {
+                        "error": {"code": 409, "status": "ALREADY_EXISTS", "message": "is being deployed"}
+                    }
+                self.coming[body["deployedModel"]["id"]] = body["deployedModel"]
+                return self._later(body, "deploy", body["deployedModel"]["id"])
+        return self._patch(query, body) if method == "PATCH" else (200, self.endpoint())
+
+    def _later(self, body: Any, what: str, model: str) -> Answer:
+        """A long-running operation; `slow` looks later it is done."""
+        name = f"projects/acme-ml/locations/europe-west4/operations/{len(self.operations) + 1}"
+        self.writes.append(body)
+        self.operations[name] = (what, model, self.slow)
+        return 200, self._operation(name)
+
+    def _operation(self, name: str) -> dict[str, Any]:
+        what, model, left = self.operations[name]
+        self.operations[name] = (what, model, left - 1)
+        if left > 0:
+            return {"name": name, "done": False}
+        if self.fails:
+            return {"name": name, "done": True, "error": {"code": 13, "message": "no machine is free"}}
+        if not self.lies:
+            self.deployed = [one for one in self.deployed if one["id"] != model]
+            if what == "deploy" and model in self.coming:
+                name, _, version = self.coming[model]["model"].partition("@")
+                self.deployed.append({**self.coming.pop(model), "model": name, "modelVersionId": version})
+        return {"name": name, "done": True, "response": {}}
 
     def _patch(self, query: Mapping[str, str], body: Any) -> Answer:
         assert query == {"updateMask": "trafficSplit"}
@@ -286,7 +327,8 @@ def published(method: str, path: str) -> tuple[str, str]:
 
 
 def discovered(name: str) -> dict[str, Any]:
-    """A schema of the discovery document as JSON Schema; Google refuses names it does not know."""
+    """A schema of the discovery document as JSON Schema; Google refuses names it does not know, and
+    what only Google fills in."""
 
     def strict(value: Any) -> Any:
         match value:
@@ -294,20 +336,20 @@ def discovered(name: str) -> dict[str, Any]:
                 return {"$ref": f"#/definitions/{target}"}
             case {"type": "any"}:
                 return {}
+            case {"properties": dict(properties)}:
+                known = {name: strict(one) for name, one in properties.items() if not one.get("readOnly")}
+                return {"type": "object", "properties": known, "additionalProperties": False}
             case dict():
-                made = {
-                    key: strict(inner)
-                    for key, inner in value.items()
-                    if key not in ("id", "description", "format")
+                return {
+                    key: strict(inner) for key, inner in value.items() if key not in ("description", "format")
                 }
-                return {**made, "additionalProperties": False} if "properties" in value else made
             case list():
                 return [strict(inner) for inner in value]
             case _:
                 return value
 
     schemas = contract_json(*DISCOVERY)["schemas"]
-    definitions = {key: {**strict(schema), "title": key} for key, schema in schemas.items()}
+    definitions = {key: strict(schema) for key, schema in schemas.items()}
     return {"$ref": f"#/definitions/{name}", "definitions": definitions}
 
 
