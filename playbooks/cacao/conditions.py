@@ -19,10 +19,12 @@ class Untranslatable(ValueError):
 
 
 class Known(NamedTuple):
-    """How a variable is written in CEL, and of which kind it is (text, number, bool)."""
+    """How a variable is written in CEL, of which kind it is (text, number, bool), and whether it may be missing:
+    then what is asked about it does not hold."""
 
     cel: str
     kind: str
+    missing: bool = False
 
 
 class Token(NamedTuple):
@@ -66,7 +68,7 @@ class _Parser:
         parts = [self._one()]
         while self._word("AND"):
             parts.append(self._one())
-        return " && ".join(f"({p})" if "||" in p and len(parts) > 1 else p for p in parts)
+        return " && ".join(parts)
 
     def _one(self) -> str:
         if self._word("NOT"):
@@ -97,7 +99,8 @@ class _Parser:
             found = left.cel
         else:
             raise Untranslatable(f"nothing is compared with {left.cel}")
-        return f"!({found})" if negated else found
+        found = f"!({found})" if negated else found
+        return f"(has({left.cel}) && {found})" if left.missing else found
 
     def _known(self) -> Known:
         token = self._next()

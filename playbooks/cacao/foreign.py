@@ -96,10 +96,7 @@ class Foreign:
         else:
             made["kind"] = "decide"
         made["branches"] = [
-            *(
-                {"when": f"{known.cel} == {_literal(case, known.kind)}", "goto": to}
-                for case, to in cases.items()
-            ),
+            *({"when": _is(known, case), "goto": to} for case, to in cases.items()),
             {"goto": otherwise},
         ]
 
@@ -146,7 +143,7 @@ class Foreign:
         of_step, of_playbook = said.get("step_variables") or {}, self.document.get("playbook_variables") or {}
         about = of_step.get(name) or of_playbook.get(name) or {}
         kind = KINDS.get(str(about.get("type")), "text")
-        self.variables[name] = Known(f'steps["{step}"].{bare(name)}', kind)
+        self.variables[name] = Known(f"steps.{step.replace('-', '_')}.{bare(name)}", kind, missing=True)
         said_so = {"help": str(about["description"])} if about.get("description") else {}
         return {"name": bare(name), "kind": kind, **said_so}
 
@@ -199,6 +196,9 @@ def in_seconds(milliseconds: int) -> str:
     return f"{int(found)}s" if found == int(found) else f"{found}s"
 
 
-def _literal(case: str, kind: str) -> str:
-    plain = (kind == "number" and _NUMBER.fullmatch(case)) or (kind == "bool" and case in ("true", "false"))
-    return case if plain else json.dumps(case, ensure_ascii=False)
+def _is(known: Known, case: str) -> str:
+    plain = (known.kind == "number" and _NUMBER.fullmatch(case)) or (
+        known.kind == "bool" and case in ("true", "false")
+    )
+    found = f"{known.cel} == {case if plain else json.dumps(case, ensure_ascii=False)}"
+    return f"has({known.cel}) && {found}" if known.missing else found

@@ -89,6 +89,7 @@ class _Level:
 
     steps: list[tuple[float, Step]] = field(default_factory=list)  #: with their places
     targets: dict[str, str] = field(default_factory=dict)  #: CACAO identifier → our step id
+    ends: dict[str, str] = field(default_factory=dict)  #: CACAO identifier → where its branch goes on
     ahead: list[tuple[str, str, float]] = field(
         default_factory=list
     )  #: to be read, where it ends, after which place
@@ -188,7 +189,7 @@ class _Reader(Foreign):
             self._step(level, *level.ahead.pop(0))
         self.depth -= 1
         steps = [step for _, step in sorted(level.steps, key=lambda one: one[0])]
-        for step, following in zip(steps, [*(one["id"] for one in steps[1:]), END], strict=True):
+        for step, following in zip(steps, [*(one["id"] for one in steps[1:]), END], strict=False):
             then, explicit = step.pop("then"), step.pop("explicit", "")
             if "when" not in (step.get("branches") or [{"when": ""}])[-1] and step["kind"] != "parallel":
                 then = explicit or following  # the last branch is the otherwise: nothing goes on from here
@@ -208,7 +209,12 @@ class _Reader(Foreign):
             level.targets[id] = str(
                 extension_of(step).get("step_id") or self.fresh(str(step.get("name") or step.get("type")))
             )
+            level.ends[id] = after
             level.ahead.append((id, after, at))
+        elif level.ends[id] != after and not extension_of(step):
+            self.notes.append(
+                f"{level.targets[id]} belongs to several branches; after it the playbook goes on with {level.ends[id]}."
+            )
         return level.targets[id]
 
     def _step(self, level: _Level, id: str, after: str, near: float) -> None:
@@ -225,7 +231,9 @@ class _Reader(Foreign):
         made |= {key: value for key, value in (own.get("step_keys") or {}).items() if key != "names"}
         self._delay(level, made, said, at)
         self._work(level, made, id, after, at)
-        error = str(said.get("on_failure") or ("" if own else self.document.get("workflow_exception", "")))
+        # a branch that fails makes its parallel step fail, which leads to the exception
+        exception = self.document.get("workflow_exception", "") if self.depth == 1 and not own else ""
+        error = str(said.get("on_failure") or exception)
         if error and error != id:
             made["on_error"] = {"goto": self._target(level, error, after, at)}
         if own.get("next_step"):

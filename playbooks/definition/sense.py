@@ -136,12 +136,18 @@ def _predecessors(
 def _used(step: StepDef, places: Places) -> Iterator[tuple[yaml.Node, Reference, bool]]:
     """What the step refers to, where, and whether it is done by then."""
     counted = (("checks", len(step.checks), False), ("branches", len(step.branches), True))
-    conditions = [(("when",), False), (("items",), False), (("until",), False)]
+    conditions: list[tuple[tuple[str, ...], bool]] = [
+        (("when",), False),
+        (("items",), False),
+        (("until",), False),
+    ]
     conditions += [((name, str(at), "when"), done) for name, count, done in counted for at in range(count)]
     for path, done in conditions:
         node = places.get(("steps", step.id, *path))
         if isinstance(node, yaml.ScalarNode) and "{{" not in node.value:
-            yield from ((node, one, done) for one in references(node.value))
+            found = references(node.value)
+            asked = {one.path for one in found if one.optional}  # under has()
+            yield from ((node, one, done) for one in found if one.path not in asked)
     for key in rules.TEMPLATES:
         for where in rules.scalars(places.get(("steps", step.id, *key))):
             try:
