@@ -9,4 +9,4 @@ class OpenTicket(Directed):
     title = "Open a ticket"
     summary = "Opens the incident's ticket (once: a later step finds it) and keeps its key and address."
     kind = "opened"
-    back = ("resolved", "notice")
+    back = ("resolved", "updated")
