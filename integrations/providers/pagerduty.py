@@ -1,11 +1,24 @@
-"""PagerDuty: pages people through the Events API v2, one alert per incident."""
+"""PagerDuty: pages people through the Events API v2, one alert per incident; hears of their acts by webhooks v3."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from integrations.contract import Announcement, Conversation, Field, Provider, Request, SendError, Sent
+from integrations import pagerduty_events
+from integrations.authenticity import require_hmac
+from integrations.contract import (
+    Announcement,
+    Conversation,
+    Example,
+    Field,
+    Inbound,
+    Request,
+    Said,
+    SendError,
+    Sent,
+)
+from integrations.listening import Listening
 from integrations.vendor import address, clip, facts, failure, heading, line, web_links
 
 #: https://developer.pagerduty.com/docs/events-api-v2-overview
@@ -25,10 +38,13 @@ ACTIONS = {
 SEVERITIES = {1: "critical", 2: "error", 3: "warning"}
 
 
-class PagerDuty(Provider):
+class PagerDuty(Listening):
     title = "PagerDuty"
     docs = "https://developer.pagerduty.com/docs/events-api-v2-overview"
-    summary = "Pages the people on call: an incident triggers, acknowledges and resolves one alert."
+    summary = (
+        "Pages the people on call: an incident triggers, acknowledges and resolves one alert; what they do there "
+        "is done here, and incidents of others become alerts."
+    )
     outbound = True
     fields = (
         Field(
@@ -45,6 +61,33 @@ class PagerDuty(Provider):
             required=False,
             default="https://events.pagerduty.com",
         ),
+        Field(
+            "webhook_secret",
+            "Webhook secret",
+            help="Of the webhook subscription, when people's acts shall come back. Two, separated by a comma, while "
+            "it is rotated.",
+            secret=True,
+            required=False,
+        ),
+    )
+    examples = (
+        Example(
+            "acknowledged",
+            b'{"event":{"id":"e-1","event_type":"incident.acknowledged","resource_type":"incident","occurred_at":'
+            b'"2026-02-03T04:05:06.394Z","agent":{"id":"U1","summary":"Ann","type":"user_reference"},"data":{"id":"P1",'
+            b'"type":"incident","incident_key":"INC-7","html_url":"https://acme.pagerduty.com/incidents/P1"}}}',
+            alerts=0,
+            others=1,
+        ),
+        Example(
+            "incident of others",
+            b'{"event":{"id":"e-2","event_type":"incident.triggered","occurred_at":"2026-02-03T04:05:06Z","agent":null,'
+            b'"data":{"id":"P2","type":"incident","title":"Checkout is down","urgency":"high","incident_key":"abc",'
+            b'"service":{"summary":"checkout"},"priority":{"summary":"P2"}}}}',
+        ),
+        Example(
+            "ping", b'{"event":{"id":"e-3","event_type":"pagey.ping","data":{"message":"Hello"}}}', alerts=0
+        ),
     )
     carries = frozenset({*ACTIONS, "test"})
     idempotency = (
@@ -56,6 +99,21 @@ class PagerDuty(Provider):
         "characters. https://developer.pagerduty.com/docs/events-api-v2-overview"
     )
     rate = (120, 60.0)
+
+    def authenticate(self, inbound: Inbound, settings: Mapping[str, Any]) -> None:
+        """https://developer.pagerduty.com/docs/webhook-signatures: any of several v1 signatures may fit."""
+        if not settings.get("webhook_secret"):
+            return
+        header = inbound.headers.get("x-pagerduty-signature", "")
+        versions = (part.strip().partition("=") for part in header.split(","))
+        offered = [signature for version, _, signature in versions if version == "v1"]
+        require_hmac(inbound.body, offered, settings["webhook_secret"], "X-PagerDuty-Signature")
+
+    def delivery_key(self, inbound: Inbound) -> str:
+        return inbound.headers.get("x-webhook-id", "")
+
+    def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> Sequence[Said]:
+        return pagerduty_events.read(body, inbound)
 
     def compose(
         self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None

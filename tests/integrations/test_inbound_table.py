@@ -28,11 +28,12 @@ pytestmark = pytest.mark.once
 def named_outcomes() -> dict[str, tuple[Mapping[str, str], Mapping[str, Any]]]:
     """The outcomes and settings that the vendors' tests name."""
     found = {}
-    for slug, one in providers().items():
-        if one.inbound and (ROOT / "tests" / "integrations" / f"test_{slug}.py").exists():
-            module = importlib.import_module(f"tests.integrations.test_{slug}")
-            if hasattr(module, "SAMPLES"):
-                found[slug] = (module.SAMPLES, getattr(module, "SETTINGS", {}))
+    for slug in (one.slug for one in providers().values() if one.inbound):
+        for name in (f"test_{slug}", f"test_{slug}_inbound"):
+            if (ROOT / "tests" / "integrations" / f"{name}.py").exists():
+                module = importlib.import_module(f"tests.integrations.{name}")
+                if hasattr(module, "SAMPLES"):
+                    found[slug] = (module.SAMPLES, getattr(module, "SETTINGS", {}))
     return found
 
 

@@ -1,0 +1,128 @@
+"""Opsgenie (and Jira Service Management alerts): acts on our alerts come back, alerts of others come in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from incidents.intake.signal import Status
+from integrations import normalise
+from integrations.contract import Example, Inbound, Instruction, Said, Unreadable
+from integrations.listening import Listening, mapping
+from integrations.normalise import first, text
+from integrations.on_call import own_key, rank
+
+_SIGNALS: dict[str, Status] = {"create": "firing", "close": "resolved", "delete": "resolved"}
+
+
+class Opsgenie(Listening):
+    """One action of one alert per message."""
+
+    title = "Opsgenie"
+    docs = "https://support.atlassian.com/opsgenie/docs/opsgenie-edge-connector-alert-action-data/"
+    summary = "Alerts of Opsgenie, and what people on call do with ours."
+    idempotency = "An action is known by alert, kind and time; the same one again changes nothing."
+    limits = (
+        "Messages carry no signature: let the integration send the secret as a header. Atlassian ends Opsgenie in "
+        "April 2027. https://www.atlassian.com/software/opsgenie/migration"
+    )
+    examples = (
+        Example(
+            "created by others",
+            b'{"action":"Create","alert":{"alertId":"a-1","message":"Latency of churn","tags":["model:churn"],"alias":"lat",'
+            b'"createdAt":1770091506000,"updatedAt":1770091506000000110,"username":"ann@example.org","priority":"P2",'
+            b'"entity":"churn","details":{"model_version":"9"}},"source":{"name":"web"},"integrationName":"Holdfast"}',
+        ),
+        Example(
+            "acknowledged",
+            b'{"action":"Acknowledge","alert":{"alertId":"a-2","message":"m","alias":"INC-7","updatedAt":1770091506000000000,'
+            b'"username":"ann@example.org","userId":"u-1"}}',
+            alerts=0,
+            others=1,
+        ),
+    )  # fmt: skip
+
+    def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> Sequence[Said]:
+        message = mapping(body)
+        alert, action = mapping(message.get("alert")), text(message.get("action"))
+        if not alert or not action:
+            raise Unreadable("This is no message of Opsgenie: it has no action of an alert.")
+        key = own_key(alert.get("alias"))
+        # what we did by its API comes back without a person
+        if key and "@" not in text(alert.get("username")):
+            return []
+        kind = action.lower()
+        if not key and kind in _SIGNALS:
+            return [_foreign(alert, _SIGNALS[kind], kind, inbound)]
+        return _instructed(kind, alert, key)
+
+
+def _moment(value: Any) -> datetime | None:
+    """Opsgenie counts creation in milliseconds and updates in nanoseconds since 1970."""
+    number = normalise.number(value)
+    if number is None:
+        return normalise.moment(value)
+    return normalise.moment(number / 1e9 if number > 1e17 else number / 1e6 if number > 1e14 else number)
+
+
+def _foreign(alert: Mapping[str, Any], status: Status, kind: str, inbound: Inbound) -> Said:
+    created, updated = _moment(alert.get("createdAt")), _moment(alert.get("updatedAt"))
+    tags = {}
+    for tag in alert["tags"] if isinstance(alert.get("tags"), list) else []:
+        name, sign, value = text(tag).partition(":")
+        tags[name] = value.strip() if sign else "true"
+    labels = {name: told for name, told in (tags | normalise.labels(alert.get("details"))).items() if name}
+    facts = normalise.facts(labels)
+    facts["system"] = facts["system"] or text(alert.get("entity"))
+    title = text(alert.get("message")) or "Opsgenie alert without a message"
+    identity = text(first(alert, "alertId", "alias"))
+    ranked = rank(alert.get("priority"))
+    return normalise.signal(
+        inbound,
+        "opsgenie",
+        fingerprint=identity or normalise.fingerprint("alert", title),
+        status=status,
+        title=title,
+        level=normalise.level(f"p{ranked}") if ranked else None,
+        family=normalise.family(labels.get("family"), labels.get("incident_class")),
+        description=alert.get("description") or "",
+        labels={**labels, "alertname": title},
+        observed_at=updated or created,
+        starts_at=created,
+        ends_at=updated if status == "resolved" else None,
+        delivery_key=f"{identity} {kind} {text(alert.get('updatedAt'))}",
+        extra={"alias": text(alert.get("alias")), "tiny_id": text(alert.get("tinyId"))},
+        **facts,
+    )
+
+
+def _instructed(kind: str, alert: Mapping[str, Any], key: str) -> list[Said]:
+    person = text(alert.get("username"))
+    told: dict[str, Any] = {
+        "delivery_key": f"{text(alert.get('alertId'))} {kind} {text(alert.get('updatedAt'))}",
+        "incident_key": key,
+        "remote_id": text(first(alert, "alertId", "alias")),
+        "by": person if "@" in person else "",
+        "by_id": text(alert.get("userId")),
+        "by_name": person,
+        "at": _moment(alert.get("updatedAt")),
+    }
+    match kind:
+        case "acknowledge":
+            return [Instruction(verb="acknowledge", **told)]
+        case "close":
+            return [Instruction(verb="state", value="mitigated", text="Closed in Opsgenie.", **told)]
+        case "takeownership":
+            return [Instruction(verb="assign", value=told["by"], text="Taken in Opsgenie.", **told)]
+        case "assignownership":
+            words = f"Assigned in Opsgenie by {person or 'somebody'}."
+            return [Instruction(verb="assign", value=text(alert.get("owner")), text=words, **told)]
+        case "updatepriority":
+            ranked = rank(alert.get("priority"))
+            words = "Priority changed in Opsgenie."
+            return [Instruction(verb="priority", value=ranked, text=words, **told)] if ranked else []
+        case "addnote":
+            note = text(alert.get("note"))
+            return [Instruction(verb="comment", text=note, **told)] if note else []
+    return []
