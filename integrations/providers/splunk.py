@@ -58,9 +58,9 @@ def _signal(
     alert: Mapping[str, Any], name: str, sid: str, result: Mapping[str, Any], inbound: Inbound
 ) -> Signal:
     said = {
-        key: _one(value)
+        text(key): _one(value)
         for key, value in result.items()
-        if not key.startswith(("_", "date_")) and key not in _OWN
+        if not key.startswith(("_", "date_")) and key not in _OWN and text(key)
     }
     facts = normalise.facts(said)
     status = normalise.status(first(said, "alert_state", "alert_status")) or "firing"
