@@ -129,13 +129,17 @@ class Foreign:
         self._by_person(made, [*lines, *(f"{word}: {value}" for word, value in facts.items() if value)], said)
 
     def _by_person(self, made: Step, lines: list[str], said: Mapping[str, Any]) -> None:
-        form = [self._answer(made["id"], str(name), said) for name in said.get("out_args") or []]
+        form = self.answers(made["id"], said)
         nothing = {"name": "done", "kind": "long_text", "title": "What was done", "required": False}
         made |= {
             "kind": "human",
             "text": "\n\n".join(line for line in lines if line),
             "form": form or [nothing],
         }
+
+    def answers(self, step: str, said: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The form that asks for the results of the step."""
+        return [self._answer(step, str(name), said) for name in said.get("out_args") or []]
 
     def _answer(self, step: str, name: str, said: Mapping[str, Any]) -> dict[str, Any]:
         """A result of the step: a field of its form, and from then on what the variable means."""

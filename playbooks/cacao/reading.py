@@ -98,6 +98,9 @@ class _Level:
 @dataclass(slots=True)
 class _Reader(Foreign):
     guards: dict[str, Mapping[str, Any]] = field(default_factory=dict)  #: identifier → the question before it
+    answering: dict[str, str] = field(
+        default_factory=dict
+    )  #: identifier → step id, where others ask for results
     seen: int = 0
     depth: int = 0
 
@@ -118,6 +121,10 @@ class _Reader(Foreign):
         if inputs := self._inputs(own.get("inputs")):
             found["inputs"] = inputs
         self._not_carried()
+        for id, step in self.workflow.items():
+            if step.get("out_args") and not extension_of(step):
+                self.answering[id] = self.fresh(str(step.get("name") or "step"))
+                self.answers(self.answering[id], step)
         start = self.workflow[self.document["workflow_start"]]
         found["steps"] = self._level(self._next_of(start))
         if not found["steps"]:
@@ -206,9 +213,9 @@ class _Reader(Foreign):
             id = str(step.get("on_true"))
             step = self.workflow[id]
         if id not in level.targets:
-            level.targets[id] = str(
-                extension_of(step).get("step_id") or self.fresh(str(step.get("name") or step.get("type")))
-            )
+            at_once = self.answering.get(id) if not step.get("delay") else None
+            ours = extension_of(step).get("step_id") or at_once
+            level.targets[id] = str(ours or self.fresh(str(step.get("name") or step.get("type"))))
             level.ends[id] = after
             level.ahead.append((id, after, at))
         elif level.ends[id] != after and not extension_of(step):
@@ -229,7 +236,7 @@ class _Reader(Foreign):
             made["when"] = when
         self._ignored(made["id"], said)
         made |= {key: value for key, value in (own.get("step_keys") or {}).items() if key != "names"}
-        self._delay(level, made, said, at)
+        self._delay(level, made, id, at)
         self._work(level, made, id, after, at)
         # a branch that fails makes its parallel step fail, which leads to the exception
         exception = self.document.get("workflow_exception", "") if self.depth == 1 and not own else ""
@@ -240,16 +247,16 @@ class _Reader(Foreign):
             made["explicit"] = str(own["next_step"])
         level.steps.append((at, made))
 
-    def _delay(self, level: _Level, made: Step, said: Mapping[str, Any], at: float) -> None:
+    def _delay(self, level: _Level, made: Step, id: str, at: float) -> None:
         """`delay`: the length of a wait of ours, else a wait before the step."""
-        delay = said.get("delay")
+        delay = self.workflow[id].get("delay")
         if not isinstance(delay, int) or delay < 1:
             return
         if made["kind"] == "wait":
             made.setdefault("for", in_seconds(delay))
             return
         # who leads to the step leads to the wait: it takes the name
-        name, made["id"] = made["id"], self.fresh(f"{made['id']} after the wait")
+        name, made["id"] = made["id"], self.answering.get(id) or self.fresh(f"{made['id']} after the wait")
         pause = {"id": name, "kind": "wait", "title": f"Wait before {made['id']}", "for": in_seconds(delay)}
         level.steps.append((at - 0.0005, {**pause, "then": made["id"]}))
 
