@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from incidents.charts import PRINT, Level, Row, Threshold, bar_chart, histogram_pair
@@ -172,18 +171,11 @@ class DiagnoseDrift(Action):
         self, report: DriftReport, reference: pd.DataFrame, current: pd.DataFrame
     ) -> list[Exhibit]:
         from playbooks.diagnostics import drift
-        from playbooks.diagnostics.columns import numbers
 
         top = next(iter(report.tested), None)
         if top is None:
             return []
-        if top.kind == "numeric":
-            edges, base, now = drift.quantile_counts(numbers(reference[top.name]), numbers(current[top.name]))
-            texts = [f"{edge:.4g}" for edge in edges]
-            bins = [f"≤ {texts[0]}", *(f"{low}–{high}" for low, high in pairwise(texts))] if texts else []
-            bins.append(f"> {texts[-1]}" if texts else "all")
-        else:
-            bins, base, now = drift.category_counts(reference[top.name], current[top.name])
+        bins, base, now = drift.binned(top.kind, reference[top.name], current[top.name])
         svg = histogram_pair(
             f"{top.name}: {top.reason}", bins, base.tolist(), now.tolist(), x_axis=top.name, palette=PRINT
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from playbooks.contract import Verdict
@@ -28,7 +29,7 @@ POOL_BELOW = 0.05  #: bins with a smaller share are pooled
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Where a difference matters. PSI, D and V are pure numbers; Wasserstein is in reference standard
-    deviations; alpha is the false discovery rate over the features."""
+    deviations; alpha is the false discovery rate over the features, halved for each of the two tests."""
 
     psi_warn: float = 0.10
     psi_crit: float = 0.25
@@ -58,6 +59,7 @@ class FeatureDrift:
     statistic: float | None = None
     p_value: float | None = None
     p_adjusted: float | None = None
+    jensen_shannon: float | None = None  #: distance of the binned shares, base 2, 0 to 1
     wasserstein: float | None = None  #: in standard deviations of the reference
     median_reference: float | None = None
     median_current: float | None = None
@@ -110,19 +112,18 @@ def compare(
     Raises DataProblem when no column can be compared.
     """
     names = _feature_names(reference, current, features, {*exclude, *([prediction] if prediction else [])})
-    raw = [_measure(name, reference[name], current[name], thresholds) for name in names]
+    predicted = prediction if prediction and prediction in reference and prediction in current else None
+    columns = [*names, *([predicted] if predicted else [])]
+    raw = [_measure(name, reference[name], current[name], thresholds) for name in columns]
+    # the prediction is one more comparison, so it is corrected together with the features
     judged = _judge(raw, thresholds)
+    forecast = judged.pop() if predicted else None
     tested = [item for item in judged if item.level != "not_tested"]
     if not tested:
         reasons = "; ".join(f"{item.name}: {item.reason}" for item in judged[:5])
         raise DataProblem(
             f"No feature could be tested ({reasons}). Give windows with at least {MIN_ROWS} rows."
         )
-    forecast = None
-    if prediction and prediction in reference and prediction in current:
-        forecast = _judge(
-            [_measure(prediction, reference[prediction], current[prediction], thresholds)], thresholds
-        )[0]
     domain = tell_apart(reference, current, [item.name for item in tested]) if domain_classifier else None
     verdict, reason = _decide(tested, forecast, domain, thresholds)
     ordered = tuple(sorted(judged, key=lambda item: -1.0 if item.psi is None else item.psi, reverse=True))
@@ -210,6 +211,18 @@ def category_counts(reference: pd.Series, current: pd.Series) -> tuple[list[str]
     return names, left, right
 
 
+def binned(kind: Kind, reference: pd.Series, current: pd.Series) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Counts of both samples by the bins that PSI uses, with a name for each bin."""
+    if kind != "numeric":
+        return category_counts(reference, current)
+    edges, base, now = quantile_counts(numbers(reference), numbers(current))
+    texts = [f"{edge:.4g}" for edge in edges]
+    if not texts:
+        return ["all"], base, now
+    between = [f"{low}–{high}" for low, high in pairwise(texts)]
+    return [f"≤ {texts[0]}", *between, f"> {texts[-1]}"], base, now
+
+
 @dataclass(frozen=True, slots=True)
 class _Raw:
     """Figures of one feature before the correction over features."""
@@ -224,6 +237,7 @@ class _Raw:
     psi_p: float = 1.0
     statistic: float = 0.0
     p_value: float = 1.0
+    jensen_shannon: float = 0.0
     wasserstein: float | None = None
     medians: tuple[float, float] | None = None
 
@@ -249,6 +263,7 @@ def _feature_names(
 
 def _measure(name: str, reference: pd.Series, current: pd.Series, limits: Thresholds) -> _Raw:
     import numpy as np
+    from scipy.spatial.distance import jensenshannon
     from scipy.stats import chi2, chi2_contingency, ks_2samp, wasserstein_distance
 
     kind = kind_of(reference, current)
@@ -284,7 +299,8 @@ def _measure(name: str, reference: pd.Series, current: pd.Series, limits: Thresh
     value, bins = psi(base, now), len(base)
     floor = noise_floor(bins, n, m) if bins > 1 else 0.0
     psi_p = float(chi2.sf(value / (1 / n + 1 / m), bins - 1)) if bins > 1 else 1.0
-    return _Raw(name, kind, n, m, "", value, floor, psi_p, statistic, p_value, distance, medians)
+    far = float(jensenshannon(base, now, base=2))
+    return _Raw(name, kind, n, m, "", value, floor, psi_p, statistic, p_value, far, distance, medians)
 
 
 def _judge(raw: Sequence[_Raw], limits: Thresholds) -> list[FeatureDrift]:
@@ -309,12 +325,13 @@ def _judge(raw: Sequence[_Raw], limits: Thresholds) -> list[FeatureDrift]:
 
 def _judged(raw: _Raw, p_adjusted: float, psi_p: float, limits: Thresholds) -> FeatureDrift:
     measure = "D" if raw.kind == "numeric" else "V"
+    # two families of tests per feature share the level, or either could spend all of it
     by_psi = [
-        psi_p < alpha and raw.psi > max(limit, raw.floor)
+        psi_p < alpha / 2 and raw.psi > max(limit, raw.floor)
         for alpha, limit in ((limits.alpha_warn, limits.psi_warn), (limits.alpha_crit, limits.psi_crit))
     ]
     by_test = [
-        p_adjusted < alpha and raw.statistic >= limit
+        p_adjusted < alpha / 2 and raw.statistic >= limit
         for alpha, limit in ((limits.alpha_warn, limits.effect_warn), (limits.alpha_crit, limits.effect_crit))
     ]
     level: Level
@@ -347,6 +364,7 @@ def _judged(raw: _Raw, p_adjusted: float, psi_p: float, limits: Thresholds) -> F
         statistic=raw.statistic,
         p_value=raw.p_value,
         p_adjusted=p_adjusted,
+        jensen_shannon=raw.jensen_shannon,
         wasserstein=raw.wasserstein,
         median_reference=raw.medians[0] if raw.medians else None,
         median_current=raw.medians[1] if raw.medians else None,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 
-from playbooks.contract import ActionError, Exhibit, Param, StepContext
+from playbooks.contract import ActionError, Done, Exhibit, Param, StepContext, Verdict
 from playbooks.diagnostics.dataset import DataProblem, Dataset, read
 
 REFERENCE = Param(
@@ -26,6 +26,23 @@ CURRENT = Param(
 FEATURES = Param(
     "features", "list", required=False, help="Columns to look at. Default: the system's, else all."
 )
+
+LABEL = Param("label_column", required=False, help="The outcome. Default: the system's.")
+PREDICTION = Param("prediction_column", required=False, help="The prediction. Default: the system's.")
+POSITIVE = Param("positive_label", "any", required=False, help="The value of the label that is predicted.")
+TIME = Param("time_column", required=False, help="When a row happened. Default: the system's.")
+BOOKKEEPING = ("label_column", "source_column", "time_column", "label_time_column")
+VERDICT = ("verdict", "summary", "confirmed")  #: outputs of every diagnosis
+
+
+class Report(Protocol):
+    """What every diagnosis finds out."""
+
+    @property
+    def verdict(self) -> Verdict: ...
+
+    @property
+    def summary(self) -> str: ...
 
 
 class StepData:
@@ -73,7 +90,7 @@ class StepData:
 
     def bookkeeping(self) -> list[str]:
         """Columns that are no features: label, source, time and keys."""
-        single = [self.get(name) for name in ("label_column", "source_column", "time_column")]
+        single = [self.get(name) for name in BOOKKEEPING]
         return [str(name) for name in single if name] + self.names("key_columns")
 
     def open(self, name: str, *, allow_no_rows: bool = False) -> Dataset:
@@ -114,6 +131,19 @@ def explained() -> Iterator[None]:
             f"The diagnosis libraries are not installed here (no module {missing.name}): "
             "install the extra `diagnosis` on the worker."
         ) from missing
+
+
+def answer(
+    report: Report, found: Mapping[str, Any], exhibits: Sequence[Exhibit], datasets: Mapping[str, Dataset]
+) -> Done:
+    """The outcome of a diagnosis: its verdict beside what it `found`, its exhibits with what was read."""
+    summary = report.summary + remarks(datasets)
+    outputs = {"verdict": report.verdict, "summary": summary, "confirmed": report.verdict == "confirmed"}
+    return Done({**outputs, **found}, [*exhibits, manifest(datasets)], report.verdict, summary)
+
+
+def rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def remarks(datasets: Mapping[str, Dataset]) -> str:

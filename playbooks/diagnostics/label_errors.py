@@ -80,7 +80,7 @@ def find(frame: pd.DataFrame, features: Sequence[str], label_column: str) -> Lab
         raise DataProblem(
             f"Label {name!r} has only {smallest} rows: merge rare labels or give a longer window."
         )
-    matrix = _standardised(frame, features)
+    matrix = standardised(frame, features)
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=SEED)
     models = (
         LogisticRegression(max_iter=500),
@@ -184,7 +184,7 @@ def usable_features(frame: pd.DataFrame, features: Sequence[str], exclude: set[s
     return usable
 
 
-def _standardised(frame: pd.DataFrame, features: Sequence[str]) -> np.ndarray:
+def standardised(frame: pd.DataFrame, features: Sequence[str]) -> np.ndarray:
     """Numbers as z-scores (missing: the median), categories as indicators."""
     import numpy as np
     import pandas as pd
