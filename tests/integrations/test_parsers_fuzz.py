@@ -1,6 +1,6 @@
 """Every reader on the shelf against messages nobody wrote: examples with damage, and any JSON.
 
-300 messages per provider; `HOLDFAST_FUZZ=10000` for a longer run.
+300 messages per provider; `HOLDFAST_TEST_FUZZ=10000` for a longer run.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from integrations.contract import Change, Inbound, Provider, Refusal, Unreadable
 from integrations.shelf import providers
 from tests.integrations.inbound import NOON
 
-pytestmark = pytest.mark.once
+RUNS = int(os.environ.get("HOLDFAST_TEST_FUZZ", "300"))
 
-RUNS = int(os.environ.get("HOLDFAST_FUZZ", "300"))
+pytestmark = [pytest.mark.once, pytest.mark.timeout(max(120, RUNS))]
+
 INBOUND = [one for one in providers().values() if one.inbound]
 
 ODD_TEXT = st.sampled_from(
