@@ -8,8 +8,10 @@ import time
 from integrations.contract import SendError
 from integrations.http.guard import CONNECT_SECONDS, reachable
 
+Socket = socket.socket
 
-def dial(host: str, port: int, seconds: float = CONNECT_SECONDS) -> socket.socket:
+
+def dial(host: str, port: int, seconds: float = CONNECT_SECONDS) -> Socket:
     """A connected socket whose reads and writes end after `seconds`. The address that was checked is the one that is
     connected to. Raises SendError."""
     try:

@@ -83,7 +83,7 @@ def flags_of(ctx: StepContext) -> Flags:
     """The flag service of a step (see `account_of`). Raises ActionError."""
     account = account_of(ctx, "feature_flags")
     token = account.text("token")
-    name = account.text("token_header", "Authorization")
+    name = account.text("header", "Authorization")
     headers = {name: f"{account.settings.get('token_prefix') or ''}{token}"} if token else {}
     rest = Rest(f"The flag service {account.name}", account.text("base_url"), headers, account.secrets)
     return Flags(

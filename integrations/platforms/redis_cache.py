@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import redis
 from django.conf import settings
 
 from integrations.contract import SendError
-from integrations.http.tcp import dial
+from integrations.http.tcp import Socket, dial
 from integrations.platforms.account import account_of
 from playbooks.contract import ActionError, StepContext
 
@@ -24,12 +23,12 @@ SHOWN = 1000  #: bytes of a value
 
 
 class _Guarded(redis.Connection):
-    def _connect(self) -> socket.socket:
+    def _connect(self) -> Socket:
         return dial(self.host, self.port, SECONDS)
 
 
 class _GuardedTLS(redis.SSLConnection):
-    def _connect(self) -> socket.socket:
+    def _connect(self) -> Socket:
         return self._wrap_socket_with_ssl(dial(self.host, self.port, SECONDS))
 
 

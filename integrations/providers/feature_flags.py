@@ -17,9 +17,9 @@ class FeatureFlags(Provider):
     fields = (
         Field("base_url", "Address", "Paths are relative to it.", kind="url"),
         Field("token", "Token", secret=True, required=False),
-        Field("token_header", "Header", "That carries the token.", default="Authorization"),
+        Field("header", "Header", "That carries the token.", default="Authorization"),
         Field(
-            "token_prefix",
+            "scheme",
             "Before the token",
             "Such as “Bearer ”; empty for Unleash and LaunchDarkly.",
             required=False,
