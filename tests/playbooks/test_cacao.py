@@ -259,7 +259,7 @@ def test_a_playbook_of_another_product_can_run_here() -> None:
     assert both.lanes[1].steps[0].duration == 60
     still = read.step("Still-there")
     assert (
-        still.branches[0].when == "!((has(steps.Call_the_vendor.over) && steps.Call_the_vendor.over == true))"
+        still.branches[0].when == "!(((has(steps.Call_the_vendor.over) && steps.Call_the_vendor.over == true)))"
     )
     assert read.step("Call-the-vendor").next == "Still-there-again"
     assert (read.step("Still-there-again").kind, read.step("Still-there-again").next) == (
