@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,12 +11,12 @@ from pytest_django.fixtures import Settings
 from incidents.models import AISystem, Evidence, Incident
 from integrations.platforms import traffic
 from playbooks import approvals
-from playbooks.contract import StepContext
 from playbooks.models import Run
 from tests import scenes
+from tests.integrations.data_scenes import NOON, by_hand, to_the_end
 from tests.playbooks.scenes import advance, asked, started, step
 
-NOON = datetime(2030, 5, 6, 12, 0, tzinfo=UTC)
+__all__ = ["NOON", "by_hand"]
 
 ROLL_BACK = """
 - id: T-1
@@ -55,11 +54,7 @@ def roll_back(system: AISystem, action: str, params: dict[str, Any], *, helps: b
     if run.state == "failed":
         return run
     approvals.decide(asked(run), scenes.person("ida", "IC"), True, "The new version is bad.")
-    for minute in range(1, 8):
-        if run.state in ("succeeded", "failed"):
-            break
-        run = advance(run, after=timedelta(minutes=minute))
-    return run
+    return to_the_end(run)
 
 
 def state_before(run: Run) -> Any:
@@ -71,16 +66,3 @@ def state_before(run: Run) -> Any:
 
 def contained(run: Run) -> bool:
     return Incident.objects.get(pk=run.incident_id).contained_at is not None
-
-
-def by_hand(system: Any, **params: Any) -> StepContext:
-    """The context of a step outside of a run."""
-    return StepContext(
-        params=params,
-        idempotency_key="holdfast-run-1-T-1-1",
-        now=NOON,
-        incident=None,
-        system=system,
-        run=None,
-        step=None,
-    )
