@@ -84,7 +84,7 @@ def flags_of(ctx: StepContext) -> Flags:
     account = account_of(ctx, "feature_flags")
     token = account.text("token")
     name = account.text("header", "Authorization")
-    headers = {name: f"{account.settings.get('token_prefix') or ''}{token}"} if token else {}
+    headers = {name: f"{account.text('scheme')} {token}".strip()} if token else {}
     rest = Rest(f"The flag service {account.name}", account.text("base_url"), headers, account.secrets)
     return Flags(
         rest, account, str(ctx.params.get("environment") or account.text("environment", "production"))

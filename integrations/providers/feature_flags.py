@@ -21,7 +21,7 @@ class FeatureFlags(Provider):
         Field(
             "scheme",
             "Before the token",
-            "Such as “Bearer ”; empty for Unleash and LaunchDarkly.",
+            "Such as Bearer; empty for Unleash and LaunchDarkly.",
             required=False,
         ),
         Field("environment", "Environment", "What {environment} stands for.", default="production"),

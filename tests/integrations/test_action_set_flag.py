@@ -39,7 +39,7 @@ LAUNCHDARKLY = {
 }
 FLAGD = {
     "token": "s3cr3t",
-    "scheme": "Bearer ",
+    "scheme": "Bearer",
     "read_path": "flags.json",
     "value_path": "flags['{flag}'].state",
     "on_value": "ENABLED",
