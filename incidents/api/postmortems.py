@@ -200,8 +200,9 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
     @action(detail=True, methods=["post"])
     def reopening(self, request: Request, pk: str) -> Response:
         """An approved post-mortem becomes a draft again; its sign-offs are asked for anew."""
+        pm = self.get_object()
         reason = read(ReasonSerializer, request)["reason"]
-        return self._shown(postmortem.reopen_review(self.get_object(), by=person_of(request), reason=reason))
+        return self._shown(postmortem.reopen_review(pm, by=person_of(request), reason=reason))
 
     @extend_schema(summary="Close an action item", request=ClosingSerializer, responses=ActionItemSerializer)
     @action(detail=True, methods=["post"], url_path="actions/(?P<item>[0-9]{1,18})/closing")
