@@ -17,7 +17,7 @@ from incidents.lifecycle import Refused
 from incidents.models import Incident
 from incidents.wake import wake
 from playbooks import family, shelf
-from playbooks.definition import StepDef
+from playbooks.definition import Definition, StepDef
 from playbooks.definition.rules import wrong_value
 from playbooks.known import FREE, UNDER_WAY, definition_of
 from playbooks.models import Approval, Run, Step
@@ -117,7 +117,7 @@ def rerun(
         Incident.objects.select_for_update().filter(pk=run.incident_id).values_list("pk").get()
         _locked(run, by, "rerun", ("waiting", "asking", "paused", "failed", "succeeded", "cancelled"))
         _may_go_on(run)
-        definition = definition_of(run)
+        definition = _readable(run)
         if not definition.knows(key):
             raise Refused(
                 "rerun",
@@ -163,6 +163,13 @@ def _may_go_on(run: Run) -> None:
             "rerun",
             [f"Run {other.pk} of “{run.playbook}” is at work on this incident. Cancel it, or act on it."],
         )
+
+
+def _readable(run: Run) -> Definition:
+    try:
+        return definition_of(run)
+    except ValueError as error:
+        raise Refused("rerun", [str(error)]) from error
 
 
 def _fitting(step: StepDef, inputs: Mapping[str, Any]) -> None:

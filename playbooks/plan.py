@@ -147,10 +147,14 @@ def definition_of_any(version: PlaybookVersion) -> Definition:
 
 
 def plan_ahead(run: Run) -> Plan:
-    """What a run that is under way has still before it, with what its steps have found out so far."""
+    """What a run that is under way has still before it, with what its steps have found out so far. Raises Refused
+    when this release cannot read its version."""
     known = Known(run, None)
-    progress = known.progress()
-    return _plan(run, known.definition, dict(progress.facts), progress.steps, known.at)
+    try:
+        definition, progress = known.definition, known.progress()
+    except ValueError as error:
+        raise Refused("plan", [str(error)]) from error
+    return _plan(run, definition, dict(progress.facts), progress.steps, known.at)
 
 
 def start(playbook: Playbook, incident: Incident, *, by: Any, plan_hash: str = "", **more: Any) -> Run:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from playbooks.pages import approvals, editor, library, links, runs
+from playbooks.pages import approvals, editor, library, links, plans, runs
 
 app_name = "playbooks"
 urlpatterns = [
@@ -13,6 +13,8 @@ urlpatterns = [
     path("playbooks/<slug:slug>/edit/", editor.edit, name="edit"),
     path("playbooks/<slug:slug>/runs/", library.start, name="start"),
     path("playbooks/<slug:slug>/versions/<int:number>/", library.version, name="version"),
+    path("playbooks/<slug:slug>/plan/", plans.plan, name="plan"),
+    path("playbooks/<slug:slug>/versions/<int:number>/simulation/", plans.simulation, name="simulation"),
     path("runs/", runs.runs, name="runs"),
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/part/", runs.run_part, name="run_part"),

@@ -17,6 +17,7 @@ from incidents.api.base import Api, read
 from incidents.api.queries import IncidentKey, Number, OneOrMore, Query
 from incidents.visibility import seen_incidents
 from playbooks import approvals
+from playbooks.electorate import electorate, missing, standing
 from playbooks.forms import InvalidForm
 from playbooks.models import Approval
 
@@ -31,7 +32,8 @@ class ApprovalSerializer(serializers.ModelSerializer):
     class Meta:
         model = Approval
         fields: tuple[str, ...] = (
-            "id", "incident", "run", "step", "kind", "prompt", "risk", "roles", "quorum", "form", "input_hash", "decision",
+            "id", "incident", "run", "step", "kind", "prompt", "risk", "roles", "all_of", "handed_to", "quorum", "form",
+            "input_hash", "decision",
             "answer", "votes", "reason", "break_glass", "requested_at", "expires_at", "decided_at", "decided_by",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
@@ -41,15 +43,29 @@ class ApprovalDetailSerializer(ApprovalSerializer):
     """One question with the parameters it is about; `objection` says why you may not answer it."""
 
     inputs = serializers.SerializerMethodField()
+    missing = serializers.SerializerMethodField(help_text="What is still needed beside the yeses that count.")
+    people = serializers.SerializerMethodField(help_text="Who may answer now.")
     objection = serializers.SerializerMethodField()
 
     class Meta(ApprovalSerializer.Meta):
-        fields: tuple[str, ...] = (*ApprovalSerializer.Meta.fields, "inputs", "objection")
+        fields: tuple[str, ...] = (
+            *ApprovalSerializer.Meta.fields,
+            "inputs",
+            "missing",
+            "people",
+            "objection",
+        )
         read_only_fields: tuple[str, ...] = fields
 
     @extend_schema_field(OpenApiTypes.OBJECT)
     def get_inputs(self, asked: Approval) -> Any:
         return asked.step.inputs
+
+    def get_missing(self, asked: Approval) -> list[str]:
+        return list(missing(asked, standing(asked))) if asked.decision == "pending" else []
+
+    def get_people(self, asked: Approval) -> list[str]:
+        return [user.username for user, _ in electorate(asked).may] if asked.decision == "pending" else []
 
     def get_objection(self, asked: Approval) -> str:
         return approvals.objection(asked, self.context["user"])
@@ -96,7 +112,7 @@ class ApprovalViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     def get_queryset(self) -> QuerySet[Approval]:
         seen = seen_incidents(self.request.user)
         return Approval.objects.filter(incident__in=seen).select_related(
-            "incident__system", "run__playbook", "run__started_by", "step", "decided_by"
+            "incident__system", "run__playbook", "run__started_by", "run__version", "step", "decided_by"
         )
 
     @extend_schema(summary="Approvals, newest first", parameters=[ApprovalQuery])

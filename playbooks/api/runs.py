@@ -19,8 +19,10 @@ from incidents.api.queries import IncidentKey, OneOrMore, Query, Word
 from incidents.models import Incident
 from incidents.visibility import seen_incidents
 from playbooks import control, plan
+from playbooks.api.plans import PlanSerializer
 from playbooks.forms import InvalidForm
 from playbooks.models import Playbook, Run, Step
+from playbooks.stuck import explain, stuck
 
 
 class StepSerializer(serializers.ModelSerializer):
@@ -52,7 +54,7 @@ class RunSerializer(serializers.ModelSerializer):
         model = Run
         fields: tuple[str, ...] = (
             "id", "playbook", "version", "incident", "state", "reason", "dry_run", "inputs", "started_by", "created_at",
-            "started_at", "ended_at", "wake_at",
+            "started_at", "ended_at", "wake_at", "parent", "branch",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
@@ -61,10 +63,19 @@ class RunDetailSerializer(RunSerializer):
     """One execution with its steps, in the order in which they were reached."""
 
     steps = StepSerializer(many=True, read_only=True)
+    again = serializers.DictField(
+        read_only=True, help_text="Steps done again: by whom, why, with which parameters."
+    )
+    stuck = serializers.SerializerMethodField(
+        help_text="Why it does not go on by itself; empty when it does."
+    )
 
     class Meta(RunSerializer.Meta):
-        fields: tuple[str, ...] = (*RunSerializer.Meta.fields, "steps")
+        fields: tuple[str, ...] = (*RunSerializer.Meta.fields, "again", "stuck", "steps")
         read_only_fields: tuple[str, ...] = fields
+
+    def get_stuck(self, run: Run) -> str:
+        return explain(run).why if stuck(Run.objects.filter(pk=run.pk)).exists() else ""
 
 
 class RunStartSerializer(serializers.Serializer):
@@ -82,7 +93,7 @@ class RunStartSerializer(serializers.Serializer):
     )  # fmt: skip
 
 
-class ReasonSerializer(serializers.Serializer):
+class RunReasonSerializer(serializers.Serializer):
     """Why."""
 
     reason = serializers.CharField(max_length=2000)
@@ -94,7 +105,19 @@ class OptionalReasonSerializer(serializers.Serializer):
     reason = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
 
 
+class RerunSerializer(serializers.Serializer):
+    """From which step, why, and with which parameters: as they are looked up now, `stored`, or `inputs`."""
+
+    step = serializers.CharField(max_length=60)
+    reason = serializers.CharField(max_length=2000)
+    stored = serializers.BooleanField(default=False, help_text="Those of its last attempt.")
+    inputs = serializers.DictField(
+        required=False, help_text="These ones; they are asked for again where that is needed."
+    )
+
+
 class RunQuery(Query):
+    stuck = serializers.BooleanField(required=False, help_text="Only those that need somebody.")
     state = OneOrMore([*(code for code, _ in Run.STATES), "live"])
     playbook = Word(help_text="Slug.")
     incident = IncidentKey()
@@ -121,6 +144,8 @@ class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         if "state" in asked:
             states = set(asked["state"]) - {"live"}
             rows = rows.filter(state__in=states | (set(Run.LIVE) if "live" in asked["state"] else set()))
+        if asked.get("stuck"):
+            rows = stuck(rows)
         if "playbook" in asked:
             rows = rows.filter(playbook__slug=asked["playbook"])
         if "incident" in asked:
@@ -164,21 +189,21 @@ class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         control.resume(run, request.user)
         return self._shown(run)
 
-    @extend_schema(summary="Cancel", request=ReasonSerializer, responses=RunDetailSerializer)
+    @extend_schema(summary="Cancel", request=RunReasonSerializer, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Ends the run now; what it did stays done."""
         run = self.get_object()
-        control.cancel(run, request.user, read(ReasonSerializer, request)["reason"])
+        control.cancel(run, request.user, read(RunReasonSerializer, request)["reason"])
         return self._shown(run)
 
-    @extend_schema(summary="Skip a step", request=ReasonSerializer, responses=RunDetailSerializer)
+    @extend_schema(summary="Skip a step", request=RunReasonSerializer, responses=RunDetailSerializer)
     @action(detail=True, methods=["post"], url_path="steps/(?P<step>[0-9]{1,18})/skip")
     def skip(self, request: Request, pk: str, step: str) -> Response:
         """The step at which the run stands."""
         run = self.get_object()
         found = get_object_or_404(run.steps, pk=int(step))
-        control.skip(found, request.user, read(ReasonSerializer, request)["reason"])
+        control.skip(found, request.user, read(RunReasonSerializer, request)["reason"])
         return self._shown(run)
 
     @extend_schema(summary="Try a step again", request=None, responses=RunDetailSerializer)
@@ -188,6 +213,23 @@ class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         run = self.get_object()
         control.retry(get_object_or_404(run.steps, pk=int(step)), request.user)
         return self._shown(run)
+
+    @extend_schema(summary="Go on from a step", request=RerunSerializer, responses=RunDetailSerializer)
+    @action(detail=True, methods=["post"])
+    def reruns(self, request: Request, pk: str) -> Response:
+        """Any step of the playbook, as a new attempt; what follows it is done again, effects in place stay."""
+        run = self.get_object()
+        data = read(RerunSerializer, request)
+        control.rerun(
+            run, data["step"], request.user, data["reason"], inputs=data.get("inputs"), stored=data["stored"]
+        )
+        return self._shown(run)
+
+    @extend_schema(summary="What a run has still before it", responses=PlanSerializer)
+    @action(detail=True, methods=["get"])
+    def plan(self, request: Request, pk: str) -> Response:
+        """The plan from where it stands, with what its steps have found out."""
+        return Response(plan.plan_ahead(self.get_object()).as_json())
 
     def _shown(self, run: Run, code: int = 200) -> Response:
         fresh = self.get_queryset().prefetch_related("steps__actor").get(pk=run.pk)

@@ -7,11 +7,10 @@ from typing import Any
 
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers
+from rest_framework import serializers, viewsets
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
 
 from incidents.access import require_somewhere, visible
 from incidents.api.base import Api, read
@@ -100,13 +99,13 @@ class SimulationSerializer(serializers.Serializer):
     notes = serializers.ListField(child=serializers.CharField())
 
 
-class SimulationView(Api, APIView):
+class SimulationViewSet(Api, viewsets.ViewSet):
     """Simulations of playbooks."""
 
     @extend_schema(
         summary="Simulate a playbook", request=SimulationRequestSerializer, responses=SimulationSerializer
     )
-    def post(self, request: Request) -> Response:
+    def create(self, request: Request) -> Response:
         """Branches, questions, waits and effects as they would come; no rows are written and nothing is sent."""
         require_somewhere(request.user, "config.see")
         asked = read(SimulationRequestSerializer, request)

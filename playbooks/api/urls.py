@@ -8,16 +8,16 @@ from playbooks.api.approvals import ApprovalViewSet
 from playbooks.api.plans import PlanView
 from playbooks.api.playbooks import PlaybookViewSet
 from playbooks.api.runs import RunViewSet
-from playbooks.api.simulations import SimulationView
+from playbooks.api.simulations import SimulationViewSet
 
 router = SimpleRouter()
 router.register("playbooks", PlaybookViewSet, "api-playbook")
 router.register("runs", RunViewSet, "api-run")
 router.register("approvals", ApprovalViewSet, "api-approval")
+router.register("simulations", SimulationViewSet, "api-simulation")
 
 urlpatterns = [
     re_path(r"^incidents/(?P<id>INC-[0-9]{1,18})/plan/$", PlanView.as_view(), name="api-plan"),
-    path("simulations/", SimulationView.as_view(), name="api-simulation"),
     path(
         "playbooks/schema.json",
         PlaybookViewSet.as_view({"get": "json_schema"}, permission_classes=[AllowAny]),

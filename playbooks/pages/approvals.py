@@ -9,7 +9,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from incidents.access import RIGHTS, can
+from incidents.access import can
+from incidents.lifecycle import Refused
 from incidents.models import Evidence, User
 from incidents.models.people import ROLES
 from incidents.pages.door import No, me, reasons_of, signed_in, status_of
@@ -17,11 +18,13 @@ from incidents.pages.keyset import page_of
 from incidents.visibility import seen_incidents
 from playbooks import shelf
 from playbooks.approvals import answer, decide, objection, waiting_for
-from playbooks.electorate import roles_of
+from playbooks.electorate import electorate, missing, roles_of, standing, wanted
 from playbooks.forms import InvalidForm, from_json
 from playbooks.models import Approval
+from playbooks.pages.plans import shown
 from playbooks.pages.showing import pairs, pretty
 from playbooks.pages.typed import TypedForm
+from playbooks.plan import plan_ahead
 
 PAGE = 30
 MINE = 25
@@ -41,7 +44,9 @@ def of_user(user: User) -> QuerySet[Approval]:
     """Questions about incidents that the user sees."""
     seen = seen_incidents(user)
     rows = Approval.objects.filter(incident__in=seen)
-    return rows.select_related("incident__system", "run__playbook", "run__started_by", "step", "decided_by")
+    return rows.select_related(
+        "incident__system", "run__playbook", "run__started_by", "run__version__playbook", "step", "decided_by"
+    )
 
 
 @signed_in
@@ -107,13 +112,9 @@ def _vote(request: HttpRequest, asked: Approval) -> str:
 
 
 def _one(user: User, asked: Approval) -> dict[str, Any]:
-    right = f"approve.{max(asked.risk, 'R1')}"
-    if asked.kind == "form":
-        holders = frozenset(asked.roles) or RIGHTS["run.control"]
-    else:
-        holders = RIGHTS[right] & frozenset(asked.roles) if asked.roles else RIGHTS[right]
     waiting = asked.decision == "pending"
     step = asked.step
+    who = electorate(asked) if waiting else None
     return {
         "asked": asked,
         "step": step,
@@ -121,7 +122,12 @@ def _one(user: User, asked: Approval) -> dict[str, Any]:
         "risk_means": RISKS.get(asked.risk, ""),
         "inputs": pairs(step.inputs),
         "before": _before(user, asked),
-        "holders": [(code, ROLES.get(code, code)) for code in sorted(holders)],
+        "holders": [(code, ROLES.get(code, code)) for code in sorted(wanted(asked))],
+        "people": [str(person) for person, _ in who.may] if who else [],
+        "may_not": who.may_not if who else (),
+        "missing": missing(asked, standing(asked)) if waiting else (),
+        "handed_to": [ROLES.get(code, code) for code in asked.handed_to],
+        "ahead": _ahead(asked) if waiting else [],
         "objection": objection(asked, user) if waiting else "",
         "waiting": waiting,
         "given": sum(1 for vote in asked.votes if vote.get("yes")),
@@ -131,11 +137,20 @@ def _one(user: User, asked: Approval) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _ahead(asked: Approval) -> list[dict[str, Any]]:
+    """The plan from the step that is asked about; it is the version that the run is pinned to, so it is what runs."""
+    try:
+        return [shown(step) for step in plan_ahead(asked.run).steps]
+    except Refused:  # published by a newer release: what is asked can be decided all the same
+        return []
+
+
 def _before(user: User, asked: Approval) -> list[dict[str, Any]]:
     """State kept before the change, for those who may see evidence; small texts are shown in place."""
     if not asked.step.evidence or not can(user, "evidence.see", asked.incident):
         return []
-    kept = asked.incident.evidence.filter(pk__in=asked.step.evidence)
+    # what the step keeps when it acts is not what was there when it was asked about
+    kept = asked.incident.evidence.filter(pk__in=asked.step.evidence, at__lte=asked.requested_at)
     texts = dict(kept.filter(size__lte=SHOWN).values_list("pk", "content"))
     return [
         {"item": one, "text": _text(one, texts.get(one.pk)), "plot": one.media_type == "image/svg+xml"}

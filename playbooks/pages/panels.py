@@ -11,8 +11,10 @@ from incidents.access import can
 from incidents.models import Incident
 from incidents.pages.door import me
 from playbooks.approvals import objection, waiting_for
+from playbooks.control import RIGHT
 from playbooks.models import Run
-from playbooks.pages.runs import of_user, stuck, why_stuck
+from playbooks.pages.runs import of_user, told
+from playbooks.stuck import stuck
 from playbooks.triggers import suitable
 
 RUNS = 6
@@ -22,7 +24,11 @@ WAITING = 6
 def incident_panel(request: HttpRequest, incident: Incident) -> str:
     """Runs with where they stand, pending questions, and playbooks that can be started."""
     user = me(request)
-    rows = Run.objects.filter(incident=incident, parent=None).select_related("playbook").prefetch_related("steps")
+    rows = (
+        Run.objects.filter(incident=incident, parent=None)
+        .select_related("playbook")
+        .prefetch_related("steps")
+    )
     runs: list[dict[str, Any]] = []
     for run in rows[:RUNS]:
         steps = list(run.steps.all())
@@ -52,7 +58,9 @@ def now_panel(request: HttpRequest) -> str:
     """Approvals and forms that wait for the viewer, and runs that are stuck; "" when there are none."""
     user = me(request)
     mine = waiting_for(user, WAITING)
-    halted = [{"run": run, "why": why_stuck(run)} for run in stuck(of_user(user))[:WAITING]]
+    halted = [
+        {**told(run), "can_control": can(user, RIGHT, run.incident)} for run in stuck(of_user(user))[:WAITING]
+    ]
     if not mine and not halted:
         return ""
     return render_to_string("playbooks/parts/now_panel.html", {"mine": mine, "stuck": halted}, request)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
 
-from incidents import lifecycle
 from incidents.access import can
 from incidents.models import Evidence, User
 from incidents.pages import live
@@ -25,12 +24,11 @@ from playbooks.models import Approval, Run, Step
 from playbooks.pages.flow import KIND_WORDS
 from playbooks.pages.showing import pairs
 from playbooks.session import definition_of
+from playbooks.stuck import explain, stuck
 
 PAGE = 40
 #: Stuck runs shown above the others, and when only they are asked for.
 STUCK, ALL_STUCK = 20, 200
-#: A run that is due and was not touched for this long has no worker.
-OVERDUE = timedelta(minutes=5)
 
 
 def of_user(user: User) -> QuerySet[Run]:
@@ -42,40 +40,17 @@ def of_user(user: User) -> QuerySet[Run]:
     return rows.defer("version__source", "version__frozen")
 
 
-def stuck(rows: QuerySet[Run]) -> QuerySet[Run]:
-    """Runs that go on only when somebody does something: failed on an open incident, paused, or overdue.
-
-    Of failed runs only the newest of a playbook on an incident counts: a later one has taken over.
-    """
-    late = timezone.now() - OVERDUE
-    later = Run.objects.filter(
-        playbook=OuterRef("playbook"), incident=OuterRef("incident"), pk__gt=OuterRef("pk"), dry_run=False
-    )
-    failed = Q(state="failed", incident__state__in=lifecycle.OPEN) & ~Exists(later)
-    overdue = Q(state__in=("queued", "running", "waiting"), wake_at__lt=late)
-    return rows.filter(failed | Q(state="paused") | overdue, dry_run=False, parent=None).order_by(
-        "incident__severity", "-id"
-    )
-
-
-def why_stuck(run: Run) -> str:
-    """In a sentence."""
-    if run.state in ("failed", "paused"):
-        return run.reason or run.get_state_display()
-    return "It is due, and no worker has taken it. Look whether a worker is running (/readyz says it)."
-
-
 @signed_in
 def runs(request: HttpRequest) -> HttpResponse:
     """Stuck ones first with the reason, then the newest; filtered by state."""
     user = me(request)
     rows = of_user(user).filter(parent=None)
-    state = request.GET.get("state", "")
+    state = "stuck" if request.GET.get("stuck") else request.GET.get("state", "")
     top: list[Any] = []
     more = 0
     if not request.GET.get("after") and state in ("", "live", "stuck"):
         halted, most = stuck(rows), ALL_STUCK if state == "stuck" else STUCK
-        top = [{"run": run, "why": why_stuck(run)} for run in halted[:most]]
+        top = [{**told(run), "can_control": can(user, control.RIGHT, run.incident)} for run in halted[:most]]
         more = halted.count() - most if len(top) == most else 0
     if state == "live":
         rows = rows.filter(state__in=Run.LIVE)
@@ -102,7 +77,9 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         try:
             said = _control(request, found)
             messages.success(request, said)
-            return redirect("playbooks:run", pk)
+            back = request.POST.get("back", "")
+            ours = url_has_allowed_host_and_scheme(back, allowed_hosts=None) and back.startswith("/")
+            return redirect(back) if ours else redirect("playbooks:run", pk)
         except No as error:
             refused, status = reasons_of(error), status_of(error)
             found = get_object_or_404(of_user(me(request)), pk=pk)
@@ -122,6 +99,12 @@ def run_part(request: HttpRequest, pk: int) -> HttpResponse:
     return live.answer(request, "playbooks/parts/run.html", _one(request, found))
 
 
+def told(run: Run) -> dict[str, Any]:
+    """Why the run is stuck and what helps, for lists."""
+    found = explain(run)
+    return {"run": run, "why": found.why, "step": found.step, "verbs": found.verbs}
+
+
 def _control(request: HttpRequest, run: Run) -> str:
     verb, reason, user = request.POST.get("then", ""), request.POST.get("reason", "").strip(), me(request)
     if verb == "pause":
@@ -133,6 +116,12 @@ def _control(request: HttpRequest, run: Run) -> str:
     if verb == "cancel":
         control.cancel(run, by=user, reason=reason)
         return "Cancelled. Effects that are in place stay in place."
+    if verb == "rerun":
+        key = request.POST.get("from", "")
+        control.rerun(
+            run, key, user, reason, inputs=_edited(request), stored=request.POST.get("with") == "stored"
+        )
+        return f"The run goes on from {key}."
     step = run.steps.filter(key=request.POST.get("step", "")).order_by("-attempt").first()
     if step is None:
         raise ValueError("The run has no such step now. Look at it again.")
@@ -143,7 +132,20 @@ def _control(request: HttpRequest, run: Run) -> str:
     if verb == "retry":
         control.retry(step, by=user)
         return f"{step.key} is tried again."
-    raise ValueError("Choose to pause, resume, cancel, skip or retry.")
+    raise ValueError("Choose to pause, resume, cancel, skip, retry, or go on from a step.")
+
+
+def _edited(request: HttpRequest) -> dict[str, Any] | None:
+    """The parameters that were typed, when they are to be used. Raises ValueError."""
+    if request.POST.get("with") != "edited":
+        return None
+    try:
+        typed = json.loads(request.POST.get("inputs", "") or "{}")
+    except ValueError as error:
+        raise ValueError(f"The parameters are not JSON: {error}.") from error
+    if not isinstance(typed, dict):
+        raise ValueError("Write the parameters as a JSON object.")
+    return typed
 
 
 def _doable(run: Run) -> dict[str, Any]:
@@ -159,7 +161,21 @@ def _doable(run: Run) -> dict[str, Any]:
         "can_skip": not undoing and run.state != "queued" and at in ("running", "waiting", "asking", "failed")
         and (run.is_live or run.state == "failed"),
         "can_retry": not undoing and run.state in ("failed", "paused", "waiting") and at in ("failed", "waiting"),
+        "again": [] if undoing or run.state in ("queued", "running") else _again(run),
     }  # fmt: skip
+
+
+def _again(run: Run) -> list[dict[str, Any]]:
+    """Steps from which the run may go on, each with the parameters of its last attempt."""
+    definition = _definition(run)
+    newest = {row.key: row for row in run.steps.order_by("position", "attempt")}
+    return [
+        {
+            "step": step,
+            "inputs": json.dumps(newest[step.id].inputs, ensure_ascii=False) if step.id in newest else "",
+        }
+        for step in (definition.steps if definition else ())
+    ]
 
 
 def _one(request: HttpRequest, run: Run) -> dict[str, Any]:

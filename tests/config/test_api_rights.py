@@ -91,6 +91,8 @@ TABLE = {
     "POST /runs/{id}/cancel/": "401 404 422 422 422 404 403",
     "POST /runs/{id}/steps/{step}/skip/": "401 404 422 422 422 404 403",
     "POST /runs/{id}/steps/{step}/retry/": "401 404 409 409 403 404 403",
+    "POST /runs/{id}/reruns/": "401 404 422 422 422 404 403",
+    "GET /runs/{id}/plan/": "401 404 409 409 409 404 409",
     "GET /approvals/": OPEN,
     "GET /approvals/{id}/": SEEN,
     "POST /approvals/{id}/decision/": "401 404 422 422 422 404 403",

@@ -38,12 +38,16 @@ def test_ann_fills_the_form_and_the_run_goes_on() -> None:
 
 def test_bo_sees_what_he_decides_and_approves_it() -> None:
     asked = asked_for_approval(person("mia", "MLE"))
-    before = Evidence.keep(asked.incident, "routes before.json", b'{"version": "9 <b>"}')
-    asked.step.evidence = [before.pk]
+    before = Evidence.keep(
+        asked.incident, "routes before.json", b'{"version": "9 <b>"}', at=asked.requested_at
+    )
+    again = Evidence.keep(asked.incident, "routes when it acted.json", b"{}")
+    asked.step.evidence = [before.pk, again.pk]
     asked.step.save()
     shown = page(signed_in(person("eva", "IC")), asked.get_absolute_url())
     assert "Changes decisions about people" in shown
     assert "routes before.json" in shown
+    assert "routes when it acted.json" not in shown
     assert "9 &lt;b&gt;" in shown
     assert "Business owner" in shown
     bo = signed_in(person("bo", "BO"))
@@ -133,7 +137,7 @@ def test_the_incidents_panel_shows_runs_questions_and_what_can_be_started(rf: An
     shown = incident_panel(request, asked.incident)
     assert asked.get_absolute_url() in shown
     assert asked.run.get_absolute_url() in shown
-    assert f"/playbooks/pb-other/runs/?incident={asked.incident.key}" in shown
+    assert f"/playbooks/pb-other/plan/?incident={asked.incident.key}" in shown
 
 
 def test_the_start_page_shows_what_waits_for_me_and_what_is_stuck(rf: Any) -> None:
