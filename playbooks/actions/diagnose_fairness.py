@@ -5,12 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from incidents.charts import PRINT, Level, Row, Threshold, interval_chart
-from playbooks.contract import Action, Done, Exhibit, Param, StepContext
+from playbooks.contract import Action, Done, Exhibit, Param, StepContext, Verdict
 from playbooks.diagnostics.dataset import require
 from playbooks.diagnostics.inputs import CURRENT, StepData, explained, figures, manifest, plot, remarks
 
 if TYPE_CHECKING:
+    import pandas as pd
+
+    from playbooks.diagnostics import fairness
     from playbooks.diagnostics.fairness import FairnessReport
+    from playbooks.diagnostics.intersections import IntersectionReport
+
+SEVEREST: tuple[Verdict, ...] = ("confirmed", "likely", "inconclusive", "refuted")
 
 
 class DiagnoseFairness(Action):
@@ -30,6 +36,19 @@ class DiagnoseFairness(Action):
         Param("threshold", "number", required=False, help="For scores: selected at or above it."),
         Param("reference_group", required=False, help="Default: the judged group with the highest rate."),
         Param("stratum_column", required=False, help="Also compares within its values (risk band, branch)."),
+        Param(
+            "intersections",
+            "bool",
+            required=False,
+            default=False,
+            help="Judges every attribute alone and in combinations of two and three.",
+        ),
+        Param(
+            "correction",
+            required=False,
+            choices=("bh", "holm"),
+            help="Over the combinations: Benjamini-Hochberg (default) or Holm.",
+        ),
         Param("ratio_crit", "number", required=False, help="Default 0.80"),
         Param("gap_crit", "number", required=False, help="Default 0.10"),
         Param("min_rows", "number", required=False, help="Rows from which a group is judged. Default 200"),
@@ -50,6 +69,9 @@ class DiagnoseFairness(Action):
         "equalised_odds_difference",
         "conditional_ratio",
         "before_ratio",
+        "intersection_ratio",
+        "intersection_group",
+        "intersections_insufficient",
         "n_min",
         "n",
     )
@@ -84,20 +106,30 @@ class DiagnoseFairness(Action):
                 datasets["reference"] = reference
                 require(reference, [*groups, prediction])
                 before = fairness.assess(reference.frame, **reading)
+            cells = self._intersections(data, current.frame, groups, prediction, limits)
+            details = {
+                **report.as_json(),
+                "before": before.as_json() if before else None,
+                "intersections": cells.as_json() if cells else None,
+            }
             exhibits = [
-                figures(
-                    "fairness", {**report.as_json(), "before": before.as_json() if before else None}, datasets
-                ),
+                figures("fairness", details, datasets),
                 self._plot(report),
                 manifest(datasets),
             ]
         worst = report.worst
         interval = worst.ratio_interval if worst else None
-        summary = report.summary + remarks(datasets)
+        # what the combinations show counts where it is worse than what the groups show together
+        verdict, summary = report.verdict, report.summary
+        if cells:
+            verdict = min(report.verdict, cells.verdict, key=SEVEREST.index)
+            summary = f"{summary} {cells.summary}"
+        summary += remarks(datasets)
+        lowest = cells.worst.group if cells and cells.worst else None
         outputs = {
-            "verdict": report.verdict,
+            "verdict": verdict,
             "summary": summary,
-            "confirmed": report.verdict == "confirmed",
+            "confirmed": verdict == "confirmed",
             "worst_ratio": _rounded(worst.ratio if worst else None),
             "worst_group": worst.group if worst else None,
             "reference_group": report.reference_group,
@@ -110,10 +142,39 @@ class DiagnoseFairness(Action):
             "equalised_odds_difference": _rounded(report.equalised_odds_difference),
             "conditional_ratio": _rounded(report.conditional_ratio),
             "before_ratio": _rounded(before.worst.ratio if before and before.worst else None),
+            "intersection_ratio": _rounded(lowest.ratio if lowest else None),
+            "intersection_group": lowest.group if lowest else None,
+            "intersections_insufficient": list(cells.insufficient[:50]) if cells else [],
             "n_min": report.n_min,
             "n": report.n,
         }
-        return Done(outputs, exhibits, report.verdict, summary)
+        return Done(outputs, exhibits, verdict, summary)
+
+    def _intersections(
+        self,
+        data: StepData,
+        frame: pd.DataFrame,
+        groups: list[str],
+        prediction: str,
+        limits: fairness.Thresholds,
+    ) -> IntersectionReport | None:
+        from playbooks.diagnostics import intersections
+        from playbooks.diagnostics.dataset import DataProblem
+
+        if not data.get("intersections", False):
+            return None
+        correction = data.get("correction", "bh")
+        if correction not in intersections.CORRECTIONS:
+            raise DataProblem(f"correction is {correction!r}: choose bh or holm.")
+        return intersections.assess(
+            frame,
+            attributes=groups,
+            prediction=prediction,
+            positive=data.get("positive_label"),
+            threshold=data.number("threshold"),
+            correction=correction,
+            thresholds=limits,
+        )
 
     def _plot(self, report: FairnessReport) -> Exhibit:
         limits = report.thresholds

@@ -16,19 +16,59 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from playbooks.actions.diagnose_calibration import DiagnoseCalibration
+from playbooks.actions.diagnose_concept_drift import DiagnoseConceptDrift
 from playbooks.actions.diagnose_drift import DiagnoseDrift
 from playbooks.actions.diagnose_fairness import DiagnoseFairness
+from playbooks.actions.diagnose_outliers import DiagnoseOutliers
 from playbooks.actions.diagnose_poisoning import DiagnosePoisoning
+from playbooks.actions.diagnose_prediction import DiagnosePrediction
 from playbooks.actions.diagnose_quality import DiagnoseQuality
+from playbooks.actions.diagnose_sources import DiagnoseSources
+from playbooks.actions.diagnose_text import DiagnoseText
+from playbooks.actions.diagnose_timeliness import DiagnoseTimeliness
 from playbooks.contract import Action, ActionError, Done, StepContext
 from playbooks.diagnostics import dataset
 
 from .test_diagnostics_drift import visitors
 from .test_diagnostics_fairness import loans
+from .test_diagnostics_intersections import hiring
+from .test_diagnostics_performance import loans as scored_loans
 from .test_diagnostics_poisoning import admissions
 from .test_diagnostics_quality import payments
+from .test_diagnostics_sources import START, UNITS, activations, arrivals
+from .test_diagnostics_text import answers
 
-ACTIONS = [DiagnoseDrift, DiagnoseQuality, DiagnoseFairness, DiagnosePoisoning]
+#: Every action that diagnoses, with columns of its scene.
+ACTIONS = [
+    DiagnoseCalibration,
+    DiagnoseConceptDrift,
+    DiagnoseDrift,
+    DiagnoseFairness,
+    DiagnoseOutliers,
+    DiagnosePoisoning,
+    DiagnosePrediction,
+    DiagnoseQuality,
+    DiagnoseSources,
+    DiagnoseText,
+    DiagnoseTimeliness,
+]
+COLUMNS = {
+    "group_column": "g",
+    "prediction_column": "p",
+    "label_column": "l",
+    "source_column": "s",
+    "text_column": "t",
+    "time_column": "at",
+}
+PAIRED = [
+    DiagnoseConceptDrift,
+    DiagnoseDrift,
+    DiagnosePrediction,
+    DiagnoseQuality,
+    DiagnoseText,
+    DiagnoseTimeliness,
+]
 
 
 @pytest.fixture
@@ -191,29 +231,120 @@ def test_poisoning_lists_the_suspects_with_their_keys(folder):
     assert int(row) in bad
 
 
-@pytest.mark.parametrize("action", [DiagnoseDrift, DiagnoseQuality])
+def test_concept_drift_names_the_figure_that_fell_and_plots_both_windows(folder):
+    places = windows(folder, scored_loans(3000, 1), scored_loans(3000, 2, blind=0.5))
+    done = ran(
+        DiagnoseConceptDrift,
+        step({"threshold": 0.5}, **places, label_column="default", prediction_column="score"),
+    )
+    assert done.outputs["confirmed"] is True
+    assert done.outputs["task"] == "score"
+    assert done.outputs["metric"] == "PR-AUC"
+    assert done.outputs["ci_low"] < done.outputs["now"] < done.outputs["ci_high"] < done.outputs["before"]
+    assert done.outputs["p_value"] < 0.001
+    assert b"AUC, now" in exhibit(done, "concept-drift.svg")
+    with pytest.raises(ActionError, match="choose one of labels, score, regression"):
+        DiagnoseConceptDrift().run(
+            step({"task": "guess"}, **places, label_column="default", prediction_column="score")
+        )
+
+
+def test_calibration_draws_the_reliability_curve(folder):
+    places = windows(folder, scored_loans(3000, 1), scored_loans(3000, 2, bias=0.9))
+    done = ran(DiagnoseCalibration, step(**places, label_column="default", prediction_column="score"))
+    assert done.outputs["confirmed"] is True
+    assert done.outputs["ci_low"] < done.outputs["ece"] < done.outputs["ci_high"]
+    assert done.outputs["before_ece"] < 0.05 < done.outputs["ece"]
+    assert b"perfect" in exhibit(done, "calibration.svg")
+
+
+def test_text_drift_says_what_moved(folder):
+    before, now = (answers(400, seed).to_frame("answer") for seed in (1, 2))
+    now["answer"] = answers(400, 2, refused=0.2)
+    before.to_json(folder / "before.jsonl", orient="records", lines=True)
+    now.to_json(folder / "now.jsonl", orient="records", lines=True)
+    done = ran(DiagnoseText, step(reference="before.jsonl", current="now.jsonl", text_column="answer"))
+    assert done.outputs["confirmed"] is True
+    assert "refusals" in done.outputs["moved"]
+    assert done.outputs["refusal_rate"] > 0.12 > done.outputs["refusal_rate_before"]
+    assert b"% of the critical limit" in exhibit(done, "text-drift.svg")
+
+
+def test_timeliness_states_age_and_volume(folder):
+    current = arrivals(1, 7, start=START + pd.Timedelta(days=14), rate=20).to_frame("at")
+    ctx = step(**windows(folder, arrivals(14, 1).to_frame("at"), current), time_column="at")
+    ctx.now = current["at"].max().ceil("s").to_pydatetime()
+    done = ran(DiagnoseTimeliness, ctx)
+    assert done.outputs["confirmed"] is True
+    assert done.outputs["ci_low"] < done.outputs["volume_ratio"] < done.outputs["ci_high"] < 1
+    assert done.outputs["age_minutes"] < 0.1
+    assert b"Rows per hour" in exhibit(done, "timeliness.svg")
+
+
+def test_prediction_drift_needs_no_labels(folder):
+    places = windows(folder, scored_loans(1000, 1), scored_loans(1000, 2, bias=1.5))
+    done = ran(DiagnosePrediction, step(**places, prediction_column="score"))
+    assert done.outputs["confirmed"] is True
+    assert done.outputs["psi"] > 0.25 > done.outputs["psi_floor"]
+    assert done.outputs["median_now"] > done.outputs["median_before"]
+    assert 0 < done.outputs["jensen_shannon"] < 1
+    assert b"reference" in exhibit(done, "prediction.svg")
+
+
+def test_outlier_spectra_list_the_rows_that_stand_apart(folder):
+    frame, bad = activations(6000, 3, backdoor=0.1)
+    places = windows(folder, activations(6000, 4)[0], frame)
+    done = ran(DiagnoseOutliers, step(**places, label_column="label", features=UNITS))
+    assert done.outputs["confirmed"] is True
+    assert done.outputs["class"] == "1"
+    assert done.outputs["ci_low"] < done.outputs["share"] < done.outputs["ci_high"]
+    assert len(set(done.outputs["rows"]) & bad) > 80
+
+
+def test_sources_are_left_out_against_the_gold_set(folder):
+    frame, _ = admissions(3000, 1)
+    harmful = frame["gateway"] == "gw-3"
+    frame.loc[harmful, "readmitted"] = 1 - frame.loc[harmful, "readmitted"]
+    places = windows(folder, admissions(3000, 50)[0], frame)
+    done = ran(DiagnoseSources, step(**places, label_column="readmitted", source_column="gateway"))
+    assert done.outputs["source"] == "gw-3"
+    assert done.outputs["ci_low"] < done.outputs["gain"] < done.outputs["ci_high"]
+    assert done.outputs["n_gold"] == 3000
+
+
+def test_intersections_count_for_the_verdict(folder):
+    hiring(4000, 1, gap=0.12).to_csv(folder / "a.csv", index=False)
+    given = {"current": "a.csv", "group_column": ["sex", "age"], "prediction_column": "hired"}
+    done = ran(DiagnoseFairness, step({"intersections": True, "correction": "holm"}, **given))
+    assert done.outputs["confirmed"] is True
+    assert done.outputs["intersection_ratio"] < 0.8
+    assert done.outputs["intersection_group"] in ("woman × young", "man × old")
+    assert "Holm over 5 comparisons" in done.summary
+    with pytest.raises(ActionError, match="choose bh or holm"):
+        DiagnoseFairness().run(step({"intersections": True, "correction": "none"}, **given))
+
+
+@pytest.mark.parametrize("action", PAIRED)
 def test_one_file_given_twice_is_refused(folder, action):
     visitors(300, 1).to_csv(folder / "a.csv", index=False)
     with pytest.raises(ActionError, match="same data") as caught:
-        action().run(step(reference="a.csv", current="a.csv"))
+        action().run(step(reference="a.csv", current="a.csv", **COLUMNS))
     assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_a_missing_location_says_where_to_set_it(folder, action):
-    columns = {"group_column": "g", "prediction_column": "p", "label_column": "l"}
     with pytest.raises(
         ActionError, match=r"(reference|current) is not set .* AI system's data settings"
     ) as caught:
-        action().run(step(**columns))
+        action().run(step(**COLUMNS))
     assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("action", ACTIONS)
 def test_files_outside_of_the_data_folders_are_refused(folder, action):
-    columns = {"group_column": "g", "prediction_column": "p", "label_column": "l"}
     with pytest.raises(ActionError, match="HOLDFAST_DATA_ROOTS"):
-        action().run(step(reference="/etc/passwd", current="/etc/passwd", **columns))
+        action().run(step(reference="/etc/passwd", current="/etc/passwd", **COLUMNS))
 
 
 def test_an_unreachable_url_may_be_retried(folder):
