@@ -140,6 +140,11 @@ class FolderBatch:
         files = sorted(path for path in top.rglob("*") if path.is_file()) if top.is_dir() else [top]
         if len(files) > MAX_FILES:
             raise ActionError(f"{top} has {len(files):,} files, more than {MAX_FILES:,}: move parts of it.")
+        links = [path for path in (top, *top.rglob("*")) if path.is_symlink()]
+        if links:
+            raise ActionError(
+                f"{links[0]} is a link, whose target would stay where it is: put the file there instead."
+            )
         found = []
         for path in files:
             self.ctx.renew()

@@ -43,9 +43,9 @@ class S3:
         """An operation by its name. A status in `bearing` is answered with {}. Raises ActionError."""
         model = _service().operation_model(operation)
         plain = create_serializer("rest-xml", include_validation=False).serialize_to_request(args, model)
-        query = f"?{urlencode(plain['query_string'])}" if plain["query_string"] else ""
-        sep = "&" if "?" in plain["url_path"] and query else ""
-        url = f"{self.aws.address('s3')}{plain['url_path']}{sep + query[1:] if sep else query}"
+        query = urlencode(plain["query_string"])
+        joint = "&" if "?" in plain["url_path"] else "?"
+        url = self.aws.address("s3") + plain["url_path"] + (joint + query if query else "")
         request = Request(
             plain["method"], url, dict(plain["headers"]), body=body or plain["body"], timeout=SECONDS
         )

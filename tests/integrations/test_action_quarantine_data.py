@@ -12,8 +12,8 @@ from pytest_django.fixtures import Settings
 from integrations.actions.quarantine_data import QuarantineData
 from integrations.actions.release_data import ReleaseData
 from playbooks.contract import ActionError, Unverified
-from tests.integrations.data_scenes import acted, by_hand, kept, nearby, outputs
-from tests.playbooks.scenes import step
+from tests.integrations.data_scenes import ACT, acted, by_hand, kept, nearby, outputs
+from tests.playbooks.scenes import advance, started, step
 
 __all__ = ["nearby"]
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("nearby")]
@@ -110,6 +110,18 @@ def test_a_link_out_of_the_data_folders_is_not_followed(
     (lake / "orders" / "link").symlink_to(tmp_path_factory.mktemp("private"))
     with pytest.raises(ActionError, match="does not lie in"):
         QuarantineData().precheck(by_hand(**{**PARAMS, "location": "orders/link"}))
+
+
+def test_a_batch_with_a_link_in_it_is_not_moved(lake: Path) -> None:
+    (lake / "orders" / "2030-05-02" / "link.csv").symlink_to("/etc/hostname")
+    with pytest.raises(ActionError, match=r"link\.csv is a link"):
+        QuarantineData().precheck(by_hand(**PARAMS))
+
+
+def test_a_rehearsal_moves_nothing(lake: Path) -> None:
+    run = advance(started(ACT.format(action="quarantine_data", params=json.dumps(PARAMS)), dry_run=True))
+    assert run.state == "succeeded", run.reason
+    assert batch(lake) == ROWS
 
 
 def held_at(lake: Path) -> str:
