@@ -11,17 +11,21 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection, models
+from django.db import connection
 
 from incidents.models import Event
+from playbooks import raw
 from playbooks.models import Run, Step
 
+#: What a step that begins has nothing in yet, and how that is written: psycopg reads a statement with more than
+#: 50 parameters anew each time.
+EMPTY: dict[str, tuple[Any, str]] = {
+    **{name: ({}, "'{}'::jsonb") for name in ("inputs", "outputs", "memory", "verified")},
+    **dict.fromkeys(("phase", "verdict", "summary", "error"), ("", "''")),
+    **dict.fromkeys(("wake_at", "ended_at", "actor_id"), (None, "NULL")),
+    "evidence": ([], "'[]'::jsonb"),
+}
 TOLD = ("incident", "kind", "at", "recorded_at", "actor", "text", "data")
-
-
-def possible() -> bool:
-    """Whether this database changes several tables in one statement."""
-    return connection.vendor == "postgresql"
 
 
 def write(
@@ -40,78 +44,62 @@ def write(
     Raises django.db.DatabaseError. The step ahead is given its id.
     """
     names = tuple(settled[1]) if settled else ()
-    values = [*_values(Run, tuple(fields), fields.values()), run.pk, fence, list(states)]
+    values = [*raw.values(Run, tuple(fields), fields.values()), run.pk, fence, list(states)]
     if settled:
         row = settled[0]
         values += [
-            *_values(Step, names, (getattr(row, _field(Step, name).attname) for name in names)),
+            *raw.values(Step, names, (getattr(row, raw.field(Step, name).attname) for name in names)),
             row.pk,
         ]
-    if ahead is not None:
-        values += _values(Step, _insertable(), (getattr(ahead, name) for name in _insertable()))
+    given = None if ahead is None else tuple(name for name in _insertable() if not _is_empty(ahead, name))
+    if given is not None:
+        values += raw.values(Step, given, (getattr(ahead, name) for name in given))
     for event in told:
-        values += _values(Event, TOLD, (getattr(event, _field(Event, name).attname) for name in TOLD))
-    with connection.cursor() as cursor:
-        cursor.execute(_statement(tuple(fields), names, ahead is not None, len(told)), values)
-        ours, id = cursor.fetchone()
+        values += raw.values(Event, TOLD, (getattr(event, raw.field(Event, name).attname) for name in TOLD))
+    ours, id = raw.fetch_one(_statement(tuple(fields), names, given, len(told)), values) or (
+        0,
+        None,
+    )
     if ahead is not None and ours:
         ahead.pk = id
         ahead._state.adding, ahead._state.db = False, connection.alias
     return bool(ours)
 
 
+def _is_empty(row: Step, name: str) -> bool:
+    return name in EMPTY and getattr(row, name) == EMPTY[name][0]
+
+
 @lru_cache(maxsize=256)
-def _statement(fields: tuple[str, ...], settled: tuple[str, ...], ahead: bool, told: int) -> str:
+def _statement(
+    fields: tuple[str, ...], settled: tuple[str, ...], given: tuple[str, ...] | None, told: int
+) -> str:
     run, step, event = (model._meta.db_table for model in (Run, Step, Event))
     parts = [
-        f"run AS (UPDATE {run} SET {_assigned(Run, fields)} "
-        "WHERE id = %s AND fence = %s AND state = ANY(%s) RETURNING id)"
+        f"run AS (UPDATE {run} SET {raw.assigned(Run, fields)} "
+        "WHERE id = %s AND fence = %s AND state = ANY(%s::text[]) RETURNING id)"
     ]
     if settled:
         parts.append(
-            f"settled AS (UPDATE {step} SET {_assigned(Step, settled)} FROM run "
+            f"settled AS (UPDATE {step} SET {raw.assigned(Step, settled)} FROM run "
             f"WHERE {step}.id = %s AND {step}.run_id = run.id)"
         )
-    if ahead:
-        names = _insertable()
-        parts.append(
-            f"ahead AS (INSERT INTO {step} ({_columns(Step, names)}) SELECT {_marks(len(names))} FROM run RETURNING id)"
-        )
+    if given is not None:
+        empty = tuple(name for name in _insertable() if name not in given)
+        names = raw.columns(Step, (*given, *empty))
+        found = ", ".join((raw.marks(Step, given), *(EMPTY[name][1] for name in empty)))
+        parts.append(f"ahead AS (INSERT INTO {step} ({names}) SELECT {found} FROM run RETURNING id)")
     if told:
-        rows = ", ".join(f"({at}, {_marks(len(TOLD))})" for at in range(told))
-        columns = _columns(Event, TOLD)
+        rows = ", ".join(f"({at}, {raw.marks(Event, TOLD)})" for at in range(told))
+        columns = raw.columns(Event, TOLD)
         parts.append(
             f"told AS (INSERT INTO {event} ({columns}) SELECT {columns} FROM run, "
             f"(VALUES {rows}) AS said (turn, {columns}) ORDER BY turn)"
         )
-    found = "(SELECT id FROM ahead)" if ahead else "NULL"
-    return f"WITH {', '.join(parts)} SELECT (SELECT count(*) FROM run), {found}"
-
-
-def _values(model: type[models.Model], names: Sequence[str], values: Any) -> list[Any]:
-    return [
-        _field(model, name).get_db_prep_save(value, connection)
-        for name, value in zip(names, values, strict=True)
-    ]
-
-
-@lru_cache(maxsize=256)
-def _field(model: type[models.Model], name: str) -> Any:
-    return next(field for field in model._meta.concrete_fields if name in (field.name, field.attname))
+    id = "NULL" if given is None else "(SELECT id FROM ahead)"
+    return f"WITH {', '.join(parts)} SELECT (SELECT count(*) FROM run), {id}"
 
 
 @lru_cache(maxsize=1)
 def _insertable() -> tuple[str, ...]:
     return tuple(field.attname for field in Step._meta.concrete_fields if not field.primary_key)
-
-
-def _columns(model: type[models.Model], names: Sequence[str]) -> str:
-    return ", ".join(f'"{_field(model, name).column}"' for name in names)
-
-
-def _assigned(model: type[models.Model], names: Sequence[str]) -> str:
-    return ", ".join(f'"{_field(model, name).column}" = %s' for name in names)
-
-
-def _marks(count: int) -> str:
-    return ", ".join(["%s"] * count)

@@ -14,11 +14,10 @@ import uuid
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from incidents import wake
-from playbooks import compensation
+from playbooks import claim, compensation
 from playbooks.conductor import Failed, decide
 from playbooks.models import Run, Step
 from playbooks.perform import perform
@@ -78,21 +77,8 @@ def sweep(now: datetime | None = None) -> int:
 def _claim(run_id: int, owner: str, now: datetime | None) -> Working | None:
     moment = now or timezone.now()
     mine = f"{owner[:60]}:{uuid.uuid4().hex[:12]}"
-    until = moment + timedelta(seconds=LEASE)
-    claimed = (
-        Run.objects.filter(pk=run_id, state__in=("queued", "running", "waiting", "asking"))
-        .filter(Q(lease_until=None) | Q(lease_until__lte=moment))
-        .update(lease_owner=mine, lease_until=until, wake_at=until, fence=F("fence") + 1, state="running")
-    )
-    if not claimed:
-        return None
-    mine_now = (
-        Run.objects.select_related("version__playbook", "incident__system", "incident__owner")
-        .defer("version__source", "version__frozen")
-        .filter(pk=run_id, lease_owner=mine)
-        .order_by()  # sorting one row costs a fifth of putting the statement together
-    )
-    return next((Working(run, now) for run in mine_now), None)
+    run = claim.claim(run_id, mine, moment, moment + timedelta(seconds=LEASE))
+    return None if run is None else Working(run, now)
 
 
 def _work(work: Working) -> None:

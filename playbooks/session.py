@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch
 
 from incidents import wake
 from incidents.models import Event, Evidence
-from playbooks import commit, family, holds
+from playbooks import commit, family, holds, raw
 from playbooks.conductor import (
     Asked,
     AskPerson,
@@ -52,6 +52,8 @@ SETTLED = [
     "state", "outputs", "verdict", "summary", "verified", "phase", "memory", "error", "tries", "wake_at",
     "ended_at", "evidence", "actor",
 ]  # fmt: skip
+#: The same, as attributes that no look-up hides behind.
+WRITTEN = [*SETTLED[:-1], "actor_id"]
 
 
 __all__ = ["FREE", "LEASE", "UNDER_WAY", "Working", "definition_of", "definition_of_version"]
@@ -72,7 +74,7 @@ class Working(Known):
     # --- writing -------------------------------------------------------------------------------
     def checkpoint(self, row: Step, exhibits: Sequence[Exhibit] = (), **fields: Any) -> None:
         """Keep how far the step has come, with evidence, and renew the lease. Raises Superseded."""
-        if commit.possible() and not exhibits:
+        if raw.possible() and not exhibits:
             self._set(row, fields)
             kept = (row, tuple(fields))
             if not commit.write(self.run, self._fence, self._renewed(), states=RENEWABLE, settled=kept):
@@ -154,6 +156,7 @@ class Working(Known):
 
     def settle(self, row: Step, result: Result) -> Step | None:
         """Write down, in one commit, what came of the step and what comes next; the next step to do, if any."""
+        before = [getattr(row, name) for name in WRITTEN]
         exhibits, row.outputs = _capped(row, result)
         row.verdict = result.verdict or row.verdict
         row.summary = result.summary or row.summary
@@ -174,8 +177,10 @@ class Working(Known):
         marks, expired = self._marks(row, result), isinstance(result.outcome, Expired)
         held = row.state not in UNDER_WAY and self.definition.step(row.key).concurrency is not None
         more = exhibits or marks or expired or result.request is not None or row.kind in FAMILY or held
-        if not more and self._at_once(fields, row, ahead):
-            return self._next(ahead)
+        if not more:
+            changed = [name for name, was in zip(WRITTEN, before, strict=True) if getattr(row, name) != was]
+            if self._at_once(fields, (row, changed), ahead):
+                return self._next(ahead)
         with transaction.atomic():
             self.fenced(fields)  # first: locks are taken in the order run, incident, the rest
             if marks:
@@ -258,14 +263,16 @@ class Working(Known):
         self.publish()
         return self._next(ahead)
 
-    def _at_once(self, fields: dict[str, Any], row: Step | None, ahead: list[Step]) -> bool:
+    def _at_once(
+        self, fields: dict[str, Any], settled: tuple[Step, Sequence[str]] | None, ahead: list[Step]
+    ) -> bool:
         """Write it all in one statement, where that is possible. False when nothing was written: the longer way
         finds out why and says so."""
-        if len(ahead) > 1 or self._matters(fields) or not commit.possible():
+        if len(ahead) > 1 or self._matters(fields) or not raw.possible():
             return False
         done = commit.write(
             self.run, self._fence, self._stamped(fields), states=WORKABLE, told=self._told,
-            settled=None if row is None else (row, SETTLED), ahead=ahead[0] if ahead else None,
+            settled=settled, ahead=ahead[0] if ahead else None,
         )  # fmt: skip
         if done:
             self._published()
@@ -333,7 +340,9 @@ class Working(Known):
     def _begun(self, step: StepDef, position: int) -> Step:
         before = self.newest(step.id)
         attempt = before.attempt + 1 if before else 1
-        again = before is not None and before.state in ("failed", "cancelled") and before.idempotency_key
+        again = before.idempotency_key if before and before.state in ("failed", "cancelled") else ""
+        if self.run.again.get(step.id, {}).get("fresh") == attempt:
+            again = ""  # a person gave other parameters: that is another effect
         limit = step.deadline
         if limit is None and (step.kind in ("auto", "notify") or step.until or step.until_event):
             limit = DEADLINE

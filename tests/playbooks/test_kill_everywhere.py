@@ -147,7 +147,7 @@ PEOPLE = """
 - {id: H, kind: wait, title: Watch, for: 1h}
 - {id: I, kind: notify, title: Tell, text: "{{ steps.F.why }}"}
 """
-BELOW = """
+BRANCHES = """
 - id: P
   kind: parallel
   title: Both
@@ -156,6 +156,8 @@ BELOW = """
       steps: [{id: P-1, kind: auto, title: Off, action: switch, with: {model: champion, share: 0}}]
     - name: on
       steps: [{id: P-2, kind: auto, title: On, action: switch, with: {model: fallback, share: 100}}]
+"""
+ITEMS = """
 - id: Q
   kind: for_each
   title: Each
@@ -172,7 +174,8 @@ INNER = "- {id: N, kind: auto, title: On, action: switch, with: {model: fallback
 CASES = {
     "a line of steps": (LINE, HEAD, {"champion": 0, "fallback": 0}),
     "people and waiting": (PEOPLE, HEAD + 'concurrency: {key: "c:{{ incident.key }}"}\n', {"champion": 100, "fallback": 100}),
-    "runs below": (BELOW, HEAD, {"champion": 50, "fallback": 50}),
+    "branches": (BRANCHES, HEAD, {"champion": 0, "fallback": 100}),
+    "items": (ITEMS, HEAD, {"champion": 50, "fallback": 50}),
     "taking back": (UNDONE, HEAD, {"champion": 100, "fallback": 0}),
 }  # fmt: skip
 
@@ -225,7 +228,7 @@ def test_a_worker_may_die_anywhere(
 )
 def test_a_process_that_is_gone_leaves_nothing_half_done(world: World, reaper: Reaper, place: str) -> None:
     """A real process, which ends without any clean-up; what it did outside is told through a pipe."""
-    run = scene(BELOW, HEAD)
+    run = scene(BRANCHES + ITEMS, HEAD)
     reader, writer = os.pipe()
     connections.close_all()  # nothing open is shared with the child
     if (child := os.fork()) == 0:
