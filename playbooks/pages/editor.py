@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from incidents.access import can, require
-from incidents.pages.door import me, signed_in
-from playbooks import publishing, shelf
-from playbooks.definition import DefinitionError, Problem, check
-from playbooks.models import Playbook
+from incidents.access import NotAllowed, can, require
+from incidents.lifecycle import Refused
+from incidents.pages.door import me, reasons_of, signed_in
+from playbooks import exchange, linking, publishing, shelf
+from playbooks.cacao import CacaoError
+from playbooks.definition import DefinitionError, Problem, parse
+from playbooks.models import Playbook, PlaybookVersion
+from playbooks.pages.compare import compare
+from playbooks.pages.flow import draw
 
 STARTER = """playbook: my-playbook
 title: What it is about
@@ -38,12 +44,14 @@ def new(request: HttpRequest) -> HttpResponse:
     """A new playbook: its slug is in the text, so the text must be sound before it is kept."""
     user = me(request)
     require(user, "playbook.draft")
-    text, note = _text(request), request.POST.get("note", "")[:300]
+    text, note = _text(request), request.POST.get("note", "").strip()[:300]
     if request.method == "POST":
         try:
             version, _ = publishing.apply_text(text, by=user, note=note)
         except DefinitionError as error:
             return _page(request, None, text, note, error.problems, status=422)
+        if request.POST.get("then") == "publish":
+            return _published(request, version, note)
         messages.success(request, "Kept as a draft.")
         return redirect("playbooks:version", version.playbook.slug, version.number)
     return _page(request, None, STARTER, "", [])
@@ -62,11 +70,11 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
         if draft is not None and request.POST.get("seen") not in ("", None, draft.sha256):
             problem = "Somebody else saved this draft meanwhile. Compare with theirs in another window, then save again."
             return _page(
-                request, playbook, text, note, check(text), refused=problem, seen=draft.sha256, status=409
-            )
+                request, playbook, text, note, linking.problems_of(text), refused=problem, seen=draft.sha256, status=409
+            )  # fmt: skip
         with transaction.atomic():
             version = publishing.save_draft(playbook, text, by=user, note=note)
-        problems = check(text)
+        problems = linking.problems_of(text)
         if problems:
             count = len(problems)
             messages.warning(
@@ -74,22 +82,67 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
                 f"The draft is kept. {count} problem{'s' if count > 1 else ''} to solve before it can be published.",
             )
             return redirect("playbooks:edit", slug)
+        if request.POST.get("then") == "publish":
+            return _published(request, version, note)
         messages.success(request, "The draft is kept and has no problems.")
         return redirect("playbooks:version", slug, version.number)
     text = base.source if base else STARTER
     return _page(
-        request, playbook, text, draft.note if draft else "", check(text), seen=draft.sha256 if draft else ""
-    )
+        request, playbook, text, draft.note if draft else "", linking.problems_of(text),
+        seen=draft.sha256 if draft else "",
+    )  # fmt: skip
+
+
+@require_POST
+@signed_in
+def bring_in(request: HttpRequest) -> HttpResponse:
+    """A file in the editor, to be looked at and saved; nothing is kept yet."""
+    require(me(request), "playbook.draft")
+    given = request.FILES.get("file")
+    try:
+        if given is None or given.size is None or given.size > exchange.LARGEST:
+            raise exchange.Unreadable("Choose a YAML or JSON file of at most 4 MB.")
+        found = exchange.text_of(given.read().decode())
+    except (CacaoError, exchange.Unreadable, UnicodeDecodeError) as error:
+        return _page(
+            request, None, STARTER, "", [], refused=f"The file cannot be brought in. {error}", status=422
+        )
+    problems = linking.problems_of(found.text)
+    playbook = Playbook.objects.filter(slug=_slug_of(found.text)).first()
+    draft = playbook.versions.filter(status="draft").first() if playbook else None
+    return _page(
+        request, playbook, found.text, f"Imported from {given.name}"[:300], problems, notes=found.notes,
+        seen=draft.sha256 if draft else "",
+    )  # fmt: skip
 
 
 @require_POST
 @signed_in
 def check_text(request: HttpRequest) -> HttpResponse:
-    """The problems of a text while it is typed."""
+    """The problems of a text while it is typed, and what stands beside it drawn again."""
     require(me(request), "playbook.draft")
-    return render(
-        request, "playbooks/parts/problems.html", {"problems": check(_text(request)), "checked": True}
+    text = _text(request)
+    playbook = Playbook.objects.filter(slug=request.POST.get("slug", "")).first()
+    problems = linking.problems_of(text)
+    context = {**_judged(text, problems), **_beside(playbook, text, problems), "swap": True}
+    return render(request, "playbooks/parts/checked.html", context)
+
+
+def _published(request: HttpRequest, version: PlaybookVersion, note: str) -> HttpResponse:
+    """Publish what was just saved, or say on the version's page why not."""
+    slug = version.playbook.slug
+    try:
+        if not note:
+            raise ValueError("Say in the note what changed and why; whoever reads the history needs it.")
+        publishing.publish_version(version, by=me(request), note=note)
+    except (DefinitionError, NotAllowed, Refused, ValueError) as error:
+        reasons = error.problems if isinstance(error, DefinitionError) else reasons_of(error)
+        messages.error(request, f"The draft is kept, and not published: {' '.join(map(str, reasons))}")
+        return redirect("playbooks:version", slug, version.number)
+    messages.success(
+        request, f"Version {version.number} is published: new runs use it, runs under way keep theirs."
     )
+    return redirect("playbooks:playbook", slug)
 
 
 def _text(request: HttpRequest) -> str:
@@ -97,13 +150,36 @@ def _text(request: HttpRequest) -> str:
     return request.POST.get("source", "").replace("\r\n", "\n")
 
 
+def _slug_of(text: str) -> str:
+    first = next((line for line in text.splitlines() if line.startswith("playbook:")), "")
+    return first.removeprefix("playbook:").strip().strip("\"'")
+
+
+def _judged(text: str, problems: Sequence[Problem]) -> dict[str, Any]:
+    return {
+        "problems": problems, "checked": True, "warnings": [] if problems else linking.warnings_of(parse(text)),
+    }  # fmt: skip
+
+
+def _beside(playbook: Playbook | None, text: str, problems: Sequence[Problem]) -> dict[str, Any]:
+    """The drawing, and the changes since what is published."""
+    before = playbook.published if playbook else None
+    changes = compare(before.source, text) if before else []
+    return {
+        "flow": None if problems else draw(parse(text)), "before": before, "changes": changes,
+        "changed": sum(1 for row in changes if row.how not in ("same", "gap")),
+    }  # fmt: skip
+
+
 def _page(
     request: HttpRequest, playbook: Playbook | None, text: str, note: str, problems: Sequence[Problem],
-    *, refused: str = "", seen: str = "", status: int = 200,
+    *, refused: str = "", seen: str = "", notes: Sequence[str] = (), status: int = 200,
 ) -> HttpResponse:  # fmt: skip
+    problems = problems or linking.problems_of(text)
     context = {
-        "playbook": playbook, "source": text, "note": note, "problems": problems, "checked": True, "refused": refused,
+        "playbook": playbook, "source": text, "note": note, "refused": refused, "notes": notes,
         "seen": seen, "actions": shelf.actions().values(), "can_publish": can(me(request), "playbook.publish"),
-        "rows": min(max(text.count("\n") + 4, 18), 60),
+        "rows": min(max(text.count("\n") + 4, 18), 42), "four_eyes": settings.HOLDFAST_FOUR_EYES_FROM,
+        **_judged(text, problems), **_beside(playbook, text, problems),
     }  # fmt: skip
     return render(request, "playbooks/edit.html", context, status=status)

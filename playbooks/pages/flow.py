@@ -142,7 +142,7 @@ def _column(name: str, steps: Sequence[StepDef], x: int, y: int, width: int) -> 
     first = y + SPACE + 4
     tops = [first + at * (INNER + SPACE) for at in range(len(steps))]
     return format_html(
-        '<text class="branch" x="{}" y="{}">{}</text>{}{}', x, y + 6, _fitting(name, width),
+        '<text class="lane" x="{}" y="{}">{}</text>{}{}', x, y + 6, _fitting(name, width),
         format_html_join("", "{}", (
             (format_html('<path class="line next" d="M{} {}V{}"/>', x + 14, top - SPACE, top),) for top in tops[1:]
         )),

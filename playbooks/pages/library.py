@@ -14,11 +14,12 @@ from incidents.access import RIGHTS, can, can_somewhere
 from incidents.pages.door import No, find, me, number_of, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
 from incidents.visibility import seen_incidents
-from playbooks import publishing, shelf, triggers
-from playbooks.definition import Definition, DefinitionError, StepDef, check, parse, thaw
+from playbooks import exchange, linking, publishing, shelf, triggers
+from playbooks.definition import DefinitionError, StepDef, parse, thaw
 from playbooks.definition.rules import effective_risk
 from playbooks.forms import InvalidForm
 from playbooks.models import Playbook, PlaybookVersion, Run
+from playbooks.pages.compare import compare
 from playbooks.pages.flow import KIND_WORDS, draw
 from playbooks.pages.showing import pairs
 from playbooks.pages.typed import TypedForm
@@ -81,11 +82,20 @@ def drawn(version: PlaybookVersion | None) -> dict[str, Any]:
     return {
         "definition": definition,
         "flow": draw(definition),
-        "steps": [_step(definition, s) for s in definition.steps],
+        "steps": [one for step in definition.steps for one in _steps(step, "")],
     }
 
 
-def _step(definition: Definition, step: StepDef) -> dict[str, Any]:
+def _steps(step: StepDef, where: str) -> list[dict[str, Any]]:
+    """The step, and behind it those inside it, each with where it stands."""
+    found = [{**_step(step), "where": where}]
+    for name, inside in step.parts().items():
+        place = f"branch {name} of {step.id}" if name else f"for each {step.name} of {step.id}"
+        found += [one for inner in inside for one in _steps(inner, place)]
+    return found
+
+
+def _step(step: StepDef) -> dict[str, Any]:
     action = shelf.actions().get(step.action) if step.action else None
     return {
         "step": step,
@@ -96,7 +106,7 @@ def _step(definition: Definition, step: StepDef) -> dict[str, Any]:
             {name: value for name, value in step.params.items() if name != "text" or not step.text}
         ),
         "missing": bool(step.action) and action is None,
-        "after": definition.after(step) if step.next else "",
+        "after": step.next,
     }
 
 
@@ -107,7 +117,7 @@ def version(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     require_reader(user)
     found = get_object_or_404(Playbook, slug=slug)
     one = get_object_or_404(
-        found.versions.select_related("playbook", "author", "published_by"), number=number
+        found.versions.select_related("playbook", "author", "published_by", "archived_by"), number=number
     )
     refused: list[str] = []
     status = 200
@@ -127,18 +137,44 @@ def version(request: HttpRequest, slug: str, number: int) -> HttpResponse:
         before.refresh_from_db(fields=["source"])
     context = {
         "playbook": found, "version": one, **drawn(one), "others": others, "before": before,
-        "diff": [(_sign(line), line) for line in publishing.diff(before, one)] if before else None,
-        "problems": check(one.source) if one.status == "draft" else [], "refused": refused,
+        "changes": compare(before.source, one.source) if before else None,
+        **_judged(one), "refused": refused,
         "note": request.POST.get("note", one.note), "can_draft": can(user, "playbook.draft"),
         "can_publish": can(user, "playbook.publish"), "publishers": sorted(RIGHTS["playbook.publish"]),
     }  # fmt: skip
     return render(request, "playbooks/version.html", context, status=status)
 
 
-def _sign(line: str) -> str:
-    if line.startswith(("+++", "---", "@@")):
-        return "place"
-    return {"+": "added", "-": "removed"}.get(line[:1], "same")
+def _judged(one: PlaybookVersion) -> dict[str, Any]:
+    """What keeps a draft from being published, what would hurt, and whether its author may publish it."""
+    if one.status != "draft":
+        return {}
+    if problems := linking.problems_of(one.source):
+        return {"problems": problems}
+    definition = parse(one.source)
+    return {
+        "warnings": linking.warnings_of(definition), "checked": True, "other_eyes": publishing.needs_other_eyes(definition),
+    }  # fmt: skip
+
+
+@signed_in
+def file(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """A version as a file: ?format=yaml|cacao."""
+    require_reader(me(request))
+    one = get_object_or_404(
+        PlaybookVersion.objects.select_related("playbook"), playbook__slug=slug, number=number
+    )
+    how = request.GET.get("format", "yaml")
+    try:
+        made = exchange.export(one, how if how in exchange.FORMATS else "yaml")
+    except exchange.Unreadable as error:
+        messages.error(request, str(error))
+        return redirect("playbooks:version", slug, number)
+    return HttpResponse(
+        made.content,
+        content_type=made.media_type,
+        headers={"Content-Disposition": f'attachment; filename="{made.name}"'},
+    )
 
 
 def _decided(request: HttpRequest, one: PlaybookVersion) -> HttpResponse:
@@ -152,7 +188,10 @@ def _decided(request: HttpRequest, one: PlaybookVersion) -> HttpResponse:
             request, f"Version {one.number} is published: new runs use it, runs under way keep theirs."
         )
     elif then == "archive":
-        publishing.archive(one, by=user)
+        note = request.POST.get("note", "").strip()[:300]
+        if not note:
+            raise ValueError("Say in the note why it goes out of use; whoever reads the history needs it.")
+        publishing.archive(one, by=user, note=note)
         messages.success(
             request, f"Version {one.number} is out of use. Nothing new is started until one is published."
         )

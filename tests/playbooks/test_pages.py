@@ -163,8 +163,8 @@ def test_a_version_shows_what_changed() -> None:
         playbook, TEXT.format(slug="pb-drift").replace("default: 0.2", "default: 0.3"), by=mia
     )
     shown = page(signed_in(mia), reverse("playbooks:version", args=[playbook.slug, 2]))
-    assert '<span class="added">+  - {name: limit, kind: number, default: 0.3' in shown
-    assert '<span class="removed">-  - {name: limit, kind: number, default: 0.2' in shown
+    assert "default: 0.<del>2</del>, min: 0" in shown
+    assert "default: 0.<ins>3</ins>, min: 0" in shown
 
 
 def test_a_draft_is_thrown_away() -> None:
