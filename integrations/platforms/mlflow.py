@@ -21,6 +21,7 @@ _ENDPOINT = re.compile(r"(?:models:/)?(?P<model>[^@]+)@(?P<alias>[^@]+)")
 
 class Alias(Place):
     platform: ClassVar[str] = "mlflow"
+    registry: ClassVar[bool] = True
 
     def __init__(self, server: Rest, endpoint: str) -> None:
         parts = _ENDPOINT.fullmatch(endpoint)

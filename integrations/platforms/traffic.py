@@ -46,6 +46,7 @@ class Place(ABC):
     """Where versions of one model serve: an endpoint, an inference service, an alias in a registry."""
 
     platform: ClassVar[str]
+    registry: ClassVar[bool] = False  #: its names of versions are those at the end of their `registry_uri`
     name: str  #: as people find it, such as "SageMaker endpoint credit"
 
     @abstractmethod
@@ -154,16 +155,15 @@ def _wanted(ctx: StepContext, place: Place, state: State) -> dict[str, float]:
         raise ActionError("Say either which `version` takes all traffic, or the `shares` of several.")
     if version:
         shares = {version: 100}
+    names = _names(ctx, place)
     wanted: dict[str, float] = {}
     for name, percent in shares.items():
-        if (
-            isinstance(percent, bool)
-            or not isinstance(percent, int | float)
-            or percent != int(percent)
-            or percent < 0
-        ):
+        whole = (
+            isinstance(percent, int | float) and not isinstance(percent, bool) and float(percent).is_integer()
+        )
+        if not whole or percent < 0:
             raise ActionError(f"The share of {name} is {percent!r}: write whole percentages, zero or more.")
-        known = place.called(str(_names(ctx).get(name, name)), state)
+        known = place.called(str(names.get(name, name)), state)
         wanted[known] = wanted.get(known, 0) + int(percent)
     if sum(wanted.values()) != 100:
         raise ActionError(f"The shares add up to {sum(wanted.values()):g} %, not to 100 %: correct the step.")
@@ -195,7 +195,7 @@ def _read_back(
         found: dict[str, Any] = {"shares": dict(state.shares)}
         wrong = "" if place.same(state, shares) else f"{place.name} shows {_written(state.shares)}"
         if not wrong and state.settled:
-            wrong, found["served"] = _serves_else(ctx, shares)
+            wrong, found["served"] = _serves_else(ctx, place, shares)
         if not wrong and state.settled:
             return found
     if not state.settled and not state.failed:
@@ -206,7 +206,7 @@ def _read_back(
     )
 
 
-def _serves_else(ctx: StepContext, shares: Mapping[str, float]) -> tuple[str, Any]:
+def _serves_else(ctx: StepContext, place: Place, shares: Mapping[str, float]) -> tuple[str, Any]:
     """What is wrong with the version that the serving side names (empty: nothing), and that version."""
     try:
         served = _served(ctx)
@@ -215,7 +215,7 @@ def _serves_else(ctx: StepContext, shares: Mapping[str, float]) -> tuple[str, An
     if served is None:
         return "", None
     fine = {name for name, percent in shares.items() if percent > 0}
-    fine |= {version for version, name in _names(ctx).items() if str(name) in fine}
+    fine |= {version for version, name in _names(ctx, place).items() if str(name) in fine}
     return ("" if str(served) in fine else f"the serving side answers with version {served}"), served
 
 
@@ -252,10 +252,16 @@ def deployments(ctx: StepContext) -> Sequence[Any]:
     return () if ctx.system is None else ctx.system.serving_at(ctx.now)
 
 
-def _names(ctx: StepContext) -> Mapping[str, Any]:
-    """What the platform calls versions of the inventory, from the serving settings."""
+def _names(ctx: StepContext, place: Place) -> dict[str, str]:
+    """What the platform calls versions of the inventory: `names` of the serving settings, else their registration."""
+    found: dict[str, str] = {}
+    if place.registry and ctx.system is not None:
+        registered = ctx.system.versions.exclude(registry_uri="").values_list("version", "registry_uri")
+        found = {version: uri.rpartition("/")[2] for version, uri in registered}
     names = serving_of(ctx).get("names")
-    return names if isinstance(names, Mapping) else {}
+    return found | {
+        str(version): str(name) for version, name in (names if isinstance(names, Mapping) else {}).items()
+    }
 
 
 def _written(shares: Mapping[str, float]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,18 @@ from typing import Any
 import pytest
 import requests
 
-from incidents.models import AISystem
+from incidents import changes
+from incidents.models import AISystem, ModelVersion
 from integrations.actions.mlflow_alias import MlflowAlias
 from integrations.connecting import connect
+from playbooks import approvals, shelf
 from playbooks.contract import ActionError, Done
 from tests import scenes
+from tests.integrations.data_scenes import NOON, to_the_end
 from tests.integrations.local import reply, server
 from tests.integrations.traffic_scenes import by_hand, contained, nearby, roll_back, state_before
 from tests.peers.servers import mlflow_server
-from tests.playbooks.scenes import step
+from tests.playbooks.scenes import advance, asked, started, step
 
 __all__ = ["nearby"]
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(240), pytest.mark.xdist_group("mlflow")]
@@ -149,6 +153,41 @@ def test_shift_traffic_finds_the_registry_by_the_system(registry: Registry, serv
     run = roll_back(triage(registry.url, serving), "shift_traffic", {"version": "1"})
     assert run.state == "succeeded", run.reason
     assert decision(serving) == "admit"
+
+
+FIND_AND_GO_BACK = """
+- {id: F-1, kind: auto, title: Where to, action: find_rollback_target}
+- id: F-2
+  kind: auto
+  title: Go back
+  action: shift_traffic
+  with: {version: "{{ steps.F-1.version }}"}
+  approve: {roles: [IC]}
+  mark: contained
+"""
+
+
+def test_the_way_back_is_found_in_the_registrys_lineage_and_taken(
+    registry: Registry, serving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The inventory calls versions by month, the registry by number; both moves of the alias were told."""
+    monkeypatch.setattr(type(shelf.action("find_rollback_target")), "timeout", 0)
+    system = triage(registry.url, serving)
+    for number, month in (("1", "2030-03"), ("2", "2030-04")):
+        uri = f"models:/triage/{number}"
+        ModelVersion.objects.create(system=system, version=month, registry_uri=uri, approved=True)
+        changes.keep(
+            "connection:1", number, kind="registry", title="Alias moved", system="triage", version=number,
+            at=NOON - timedelta(days=30 - int(number)), labels={"alias": "champion", "action": "created"},
+        )  # fmt: skip
+    run = advance(started(FIND_AND_GO_BACK, incident=scenes.incident(severity=2, system=system)))
+    approvals.decide(asked(run), scenes.person("ida", "IC"), True, "Version 2 was poisoned.")
+    run = to_the_end(run)
+    assert run.state == "succeeded", run.reason
+    assert step(run, "F-1").outputs["version"] == "2030-03"
+    assert registry.champion() == "1"
+    assert decision(serving) == "admit"
+    assert contained(run)
 
 
 def test_an_alias_that_is_not_set_is_named(registry: Registry) -> None:
