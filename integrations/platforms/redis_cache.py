@@ -11,6 +11,8 @@ from typing import Any
 
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from integrations.contract import SendError
 from integrations.http.tcp import Socket, dial
@@ -95,6 +97,7 @@ def cache_of(ctx: StepContext) -> Iterator[Cache]:
         username=account.text("username") or None,
         password=account.text("password") or None,
         max_connections=1,
+        retry=Retry(NoBackoff(), 0),  # steps have retries of their own
         **options,
     )
     try:

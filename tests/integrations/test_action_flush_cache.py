@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +15,9 @@ from integrations.actions.flush_cache import FlushCache
 from integrations.connecting import BadSettings, connect
 from playbooks.contract import ActionError
 from tests.integrations.data_scenes import acted, by_hand, kept, nearby, outputs
+from tests.integrations.test_http import identity
 from tests.playbooks.scenes import step
+from tests.processes import free_port
 from tests.services import Redis
 
 __all__ = ["nearby"]
@@ -118,6 +121,38 @@ def test_a_wrong_password_is_said_and_not_shown(cache: Any, server: Redis) -> No
     finally:
         with redis.Redis(port=server.port, password="right") as client:
             client.config_set("requirepass", "")
+
+
+class OverTLS(Redis):
+    """A Redis that also listens with the certificate in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.tls_port, self.certificate = free_port(), folder
+
+    def command(self) -> list[Any]:
+        files = (
+            "--tls-cert-file",
+            self.certificate / "cert.pem",
+            "--tls-key-file",
+            self.certificate / "key.pem",
+        )
+        return [*super().command(), "--tls-port", str(self.tls_port), *files, "--tls-auth-clients", "no"]
+
+
+def test_tls_is_verified(tmp_path: Path, settings: Settings) -> None:
+    bundle, _ = identity("localhost", tmp_path)
+    with OverTLS(tmp_path) as made, made.client() as client:
+        client.set("scores:shop:1", "0.1")
+        there = {"host": "localhost", "port": made.tls_port, "tls": True, "prefix": "scores:"}
+        connect("redis_cache", "scores", there)
+        with pytest.raises(ActionError, match=r"did not answer.*certificate"):
+            FlushCache().precheck(by_hand(**PARAMS))
+        settings.HOLDFAST_CA_BUNDLE = bundle
+        assert FlushCache().run(by_hand(**PARAMS)).outputs["removed"] == 1
+        connect("redis_cache", "scores", {"host": "127.0.0.1"})
+        with pytest.raises(ActionError, match=r"did not answer.*certificate"):
+            FlushCache().precheck(by_hand(**PARAMS))
 
 
 def test_a_prefix_is_taken_as_it_is_written() -> None:
