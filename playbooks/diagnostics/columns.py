@@ -16,6 +16,7 @@ Kind = Literal["numeric", "categorical", "time", "empty", "other"]
 
 #: A number with no more distinct values than this is a code (flag, grade, class), not a quantity.
 FEW_VALUES = 10
+PEEK_ROWS = 1_000
 MISSING = "(missing)"
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d|$)")
 
@@ -26,7 +27,12 @@ def kind_of(*parts: pd.Series) -> Kind:
     if not kinds:
         return "empty"
     if kinds == {"numeric"}:
-        values = {value for part in parts for value in part.dropna().unique()[: FEW_VALUES + 1]}
+        values: set[object] = set()
+        for rows in (PEEK_ROWS, None):  # the first rows are enough for most quantities
+            for part in parts:
+                values.update(part.iloc[:rows].dropna().unique()[: FEW_VALUES + 1])
+            if len(values) > FEW_VALUES:
+                break
         return "categorical" if len(values) <= FEW_VALUES else "numeric"
     return kinds.pop() if len(kinds) == 1 else "other"
 

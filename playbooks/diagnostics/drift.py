@@ -268,7 +268,8 @@ def _measure(name: str, reference: pd.Series, current: pd.Series, limits: Thresh
 
     kind = kind_of(reference, current)
     if kind == "numeric":
-        left, right = numbers(reference), numbers(current)
+        # sorted once: what follows looks up or sorts again, which is fast in sorted values
+        left, right = np.sort(numbers(reference)), np.sort(numbers(current))
         n, m = len(left), len(right)
         if min(n, m) < MIN_ROWS:
             return _Raw(name, kind, n, m, f"fewer than {MIN_ROWS} values on a side")
