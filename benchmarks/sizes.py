@@ -22,6 +22,7 @@ class Sizes:
     drain_rounds: int = 2
     runs: int = 60  #: of five steps, per measurement
     step_pairs: int = 5
+    many_runs: int = 10_000  #: at once
     idle_seconds: float = 15.0
 
     @classmethod
@@ -32,6 +33,6 @@ class Sizes:
             return cls()
         return cls(
             accept_seconds=1.0, accept_pairs=1, accept_pairs_busy=3, alerts_per_post=(1, 20), connections=(1, 64),
-            walk_seconds=2.0, existing=(10_000, 100_000), drain_alerts=4_000, drain_rounds=2, runs=30, step_pairs=3,
+            walk_seconds=2.0, existing=(10_000, 100_000), drain_alerts=4_000, drain_rounds=2, runs=30, step_pairs=3, many_runs=500,
             idle_seconds=6.0,
         )  # fmt: skip

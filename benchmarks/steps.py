@@ -55,8 +55,8 @@ def part(sizes: Sizes, folder: Path, postgres: Postgres, redis: Redis) -> Part:
     with ExitStack() as stack:
         worker = stack.enter_context(HoldfastProcess("work", data=data, env=env))
         worker.wait_line("worker .* ready")
-        plain = stack.enter_context(_chain_worker(redis.url(3), ""))
-        keeping = stack.enter_context(_chain_worker(redis.url(4), redis.url(5)))
+        plain = stack.enter_context(chain_worker(redis.url(3), ""))
+        keeping = stack.enter_context(chain_worker(redis.url(4), redis.url(5)))
         plain_app = chain.application(redis.url(3), "")
         keeping_app = chain.application(redis.url(4), redis.url(5))
         plain_done = stack.enter_context(redis.client(3))
@@ -65,8 +65,8 @@ def part(sizes: Sizes, folder: Path, postgres: Postgres, redis: Redis) -> Part:
         for at, ids in enumerate(batches):
             one = {
                 names[0]: _timed(lambda ids=ids: _runs(url, sender, ids), worker, postgres.process, sizes.runs),  # type: ignore[misc]
-                names[1]: _timed(lambda: _chains(plain_app, plain_done, sizes.runs), plain, None, sizes.runs),
-                names[2]: _timed(lambda: _chains(keeping_app, keeping_done, sizes.runs), keeping, None, sizes.runs),
+                names[1]: _timed(lambda: chains(plain_app, plain_done, sizes.runs), plain, None, sizes.runs),
+                names[2]: _timed(lambda: chains(keeping_app, keeping_done, sizes.runs), keeping, None, sizes.runs),
             }  # fmt: skip
             if at:  # the first round warms up
                 for name, measured in one.items():
@@ -119,7 +119,7 @@ def _runs(url: str, sender: Sender, ids: list[int]) -> None:
         wait_until(lambda: states() == {"succeeded": len(ids)}, 120, "all runs went through", interval=LOOK)
 
 
-def _chains(app: Celery, client: redis_client.Redis, count: int) -> None:
+def chains(app: Celery, client: redis_client.Redis, count: int) -> None:
     client.delete(chain.DONE)
     for _ in range(count):
         chain.start(app)
@@ -142,7 +142,7 @@ def _timed(
     }
 
 
-def _chain_worker(broker: str, backend: str) -> Process:
+def chain_worker(broker: str, backend: str) -> Process:
     command = [sys.executable, "-m", "benchmarks.chain", "work", broker, backend, str(THREADS)]
     return Process(command, cwd=ROOT)
 
