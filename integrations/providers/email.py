@@ -1,0 +1,382 @@
+"""E-mail: alerts out of a mailbox that is asked over IMAP, or out of messages that a mail server hands over."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from email import message_from_bytes
+from email.errors import HeaderParseError, MessageError
+from email.header import decode_header, make_header
+from email.message import Message
+from email.utils import parseaddr, parsedate_to_datetime
+from typing import Any
+
+import nh3
+
+from incidents.intake.signal import Level, Signal, Status
+from integrations import normalise
+from integrations.authenticity import SHARED_SECRET, require_shared
+from integrations.contract import (
+    Example,
+    Fetched,
+    Field,
+    Inbound,
+    Polled,
+    Polling,
+    Provider,
+    Request,
+    SendError,
+    Unreadable,
+)
+from integrations.listening import entries, mapping
+from integrations.normalise import first, text
+from integrations.shape import Unfit, signal_of
+from integrations.vendor import failure
+
+RFC822 = "message/rfc822"
+#: Requests of one round of polling; characters of a text that are read; links and attachments that are kept.
+ROUNDS, CHARACTERS, LINKS, ATTACHMENTS, PARTS = 4, 100_000, 5, 20, 200
+
+_REPLY = re.compile(r"^\s*(?:re|aw|fwd?|wg|antw|sv|vs)\s*(?:\[\d+\])?:\s*", re.I)
+#: What stands before a subject: [FIRING:2], RESOLVED:, [CRITICAL], **PROBLEM**
+_PREFIX = re.compile(r"^\s*(?:\[\s*([A-Za-z ]{2,20}?)\s*(?::\s*\d+)?\s*\]|\**([A-Za-z]{2,20})\**\s*[:|-])\s*")
+_LINE = re.compile(r"^[\s>*_-]*([A-Za-z][A-Za-z _-]{1,30}?)\**\s*[:=]\s*\**\s*(\S.{0,500}?)\**\s*$")
+#: Elements of HTML that begin a line, that stand beside each other, and whose text nobody sees.
+_BLOCKS = {"br", "p", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "hr", "pre"}
+_CELLS = {"td", "th"}
+_SILENT = {"script", "style", "title", "template"}
+_URL = re.compile(r"https?://[^\s<>\"')\]]{4,1000}")
+_KNOWN = normalise.terms(
+    "system ai_system model model_name model_id version model_version revision segment slice cohort feature "
+    "feature_name column dataset dataset_name table metric metric_name value current_value threshold limit baseline "
+    "window period sample_size severity level priority status state family class incident_class env environment "
+    "fingerprint alert_id dedup_key runbook"
+)
+
+
+class Email(Provider):
+    """Nothing in a message is run and no attachment is opened; its text is read, HTML without its markup."""
+
+    title = "E-mail"
+    docs = "https://www.rfc-editor.org/rfc/rfc5322"
+    summary = "Alerts of tools that can only write e-mail, from a mailbox of their own."
+    inbound = True
+    content_types = (RFC822, "text/plain", "application/octet-stream")
+    polls_every = 60.0
+    fields = (
+        Field("host", "IMAP server", "E.g. imap.example.org; empty: the mailbox is not asked.", required=False),
+        Field("port", "Port", "993 with TLS, 143 otherwise.", kind="number", required=False),
+        Field("encryption", "Encryption", kind="choice", choices=("tls", "starttls", "none"), default="tls",
+              required=False),
+        Field("user", "User", required=False),
+        Field("password", "Password", "Of the mailbox; an app password where the account has a second factor.",
+              secret=True, required=False),
+        Field("mailbox", "Folder", required=False, default="INBOX"),
+        Field("senders", "Senders", "Addresses and domains whose messages are read, separated by commas. Empty: all.",
+              required=False),
+        Field("dmarc", "Only proven senders", "Read only what the mail server found to pass DMARC.", kind="bool",
+              required=False, default=False),
+        SHARED_SECRET,
+    )  # fmt: skip
+    idempotency = (
+        "A message is known by its Message-ID, in a mailbox by its number; the same one again is stored once."
+    )
+    limits = (
+        "The first 512 KB of a message are read. A sender's address can be forged: name the senders, and let only "
+        "proven ones in. Sign-in by OAuth is not supported; use an app password."
+    )
+    examples = (
+        Example(
+            "firing",
+            b"From: Drift Monitor <monitor@example.org>\r\nTo: alerts@example.com\r\nSubject: [FIRING:1] PSI of churn\r\n"
+            b"Message-ID: <1@example.org>\r\nDate: Tue, 03 Feb 2026 04:05:06 +0000\r\nContent-Type: text/plain; charset=utf-8"
+            b"\r\n\r\nModel: churn\r\nFeature: tenure\r\nValue: 0.31\r\nSeverity: warning\r\nhttps://example.org/d/1\r\n",
+            {"content-type": RFC822},
+        ),
+        Example(
+            "out of office",
+            b"From: a@example.org\r\nSubject: Re: PSI\r\nAuto-Submitted: auto-replied\r\n\r\nI am away.\r\n",
+            {"content-type": RFC822},
+            alerts=0,
+        ),
+    )  # fmt: skip
+
+    def check(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        if not settings.get("host"):
+            return {}
+        return {
+            name: "Asking a mailbox needs this." for name in ("user", "password") if not settings.get(name)
+        }
+
+    def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
+        require_shared(inbound, settings)
+        try:
+            return len(self.parse(inbound, settings))
+        except Unreadable:
+            return 1  # kept, and set aside with the reason
+
+    def delivery_key(self, inbound: Inbound) -> str:
+        try:
+            return _header(_message(inbound), "Message-ID")
+        except Unreadable:
+            return super().delivery_key(inbound)
+
+    def parse(self, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
+        message = _message(inbound)
+        try:
+            return _signals(message, inbound, settings)
+        except (RecursionError, MessageError) as error:
+            raise Unreadable(
+                f"The message is nested or written in a way that is not read: {error}"
+            ) from error
+
+    def poll(self, settings: Mapping[str, Any], memory: Mapping[str, Any], now: datetime) -> Polling:
+        """Messages after the last one known. The first round only remembers where the mailbox ends, and so does one
+        after the server numbered it anew. Memory: `uidvalidity`, `uid`."""
+        if not settings.get("host"):
+            return Polled(memory=dict(memory))
+        known, validity = memory.get("uid"), memory.get("uidvalidity")
+        messages: list[Fetched] = []
+        for _ in range(ROUNDS):
+            response = yield _request(settings, "" if known is None else text(known))
+            found = mapping(response.json)
+            if response.status != 200:
+                hint = "Check user and password; an account with a second factor needs an app password."
+                raise failure(
+                    response,
+                    "The mailbox",
+                    text(found.get("message")),
+                    hint if response.status == 401 else "",
+                )
+            if known is not None and found.get("uidvalidity") != validity:
+                known, validity = None, None
+                continue
+            known, validity = normalise.whole(found.get("last")) or 0, found.get("uidvalidity")
+            messages += [
+                _fetched(text(one.get("raw")), f"imap {validity} {text(one.get('uid'))}")
+                for one in entries(found.get("messages"))
+            ]
+            if not found.get("more"):
+                break
+        return Polled(messages, {"uidvalidity": validity, "uid": known})
+
+
+def _request(settings: Mapping[str, Any], after: str) -> Request:
+    encryption = text(settings.get("encryption")) or "tls"
+    host, port = text(settings.get("host")), normalise.whole(settings.get("port"))
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]", host):
+        raise SendError(
+            "The IMAP server is a host name without anything before or behind it.", retryable=False
+        )
+    user = f"{text(settings.get('user'))}:{text(settings.get('password'))}"
+    return Request(
+        "FETCH",
+        f"{'imaps' if encryption == 'tls' else 'imap'}://{host}{f':{port}' if port else ''}/{text(settings.get('mailbox')) or 'INBOX'}",
+        headers={"Authorization": "Basic " + base64.b64encode(user.encode()).decode()},
+        params={"after": after, **({"encryption": "none"} if encryption == "none" else {})},
+        timeout=30.0,
+    )
+
+
+def _fetched(coded: str, key: str) -> Fetched:
+    """A message as text where it is text; else it stays base64, because the inbox keeps text."""
+    raw = base64.b64decode(coded)
+    if b"\0" not in raw:
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            pass  # written in another charset: kept as base64 below
+        else:
+            return Fetched(raw, key, {"content-type": RFC822})
+    return Fetched(coded.encode(), key, {"content-type": RFC822, "content-transfer-encoding": "base64"})
+
+
+def _message(inbound: Inbound) -> Message:
+    raw = inbound.body
+    if inbound.headers.get("content-transfer-encoding", "").lower() == "base64":
+        try:
+            raw = base64.b64decode(raw)
+        except (binascii.Error, ValueError) as error:
+            raise Unreadable("The message says that it is base64, and is not.") from error
+    try:
+        message = message_from_bytes(raw.lstrip())
+    except (RecursionError, ValueError, LookupError, MessageError) as error:
+        raise Unreadable(f"This is no e-mail that can be read: {type(error).__name__}.") from error
+    if not any(message.get(name) for name in ("From", "Subject", "Message-ID")):
+        raise Unreadable("This is no e-mail: it has neither sender nor subject.")
+    return message
+
+
+def _header(message: Message, name: str) -> str:
+    """A header as people read it; one whose encoding is broken as it was written."""
+    value = message.get(name)
+    if value is None:
+        return ""
+    try:
+        return text(" ".join(str(make_header(decode_header(str(value)))).split()))
+    except (HeaderParseError, LookupError, ValueError):
+        return text(" ".join(str(value).split()))
+
+
+def _signals(message: Message, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
+    if _is_automatic(message):
+        return []
+    name, sender = parseaddr(_header(message, "From"))
+    _require_allowed(message, sender.lower(), settings)
+    written = _text_of(message)
+    subject, words = _subject(_header(message, "Subject"))
+    at = _date(message)
+    key = _header(message, "Message-ID")
+    if written.lstrip().startswith("{"):
+        try:
+            body = normalise.read_json(written.strip())
+            return [
+                signal_of(body, inbound, "email", defaults={"title": subject, "observed_at": at, "id": key})
+            ]
+        except (normalise.NotJSON, Unfit):
+            pass  # text that begins like JSON is read as text
+    told = _facts(written)
+    facts = normalise.facts(told)
+    status: Status = (
+        normalise.status(first(told, "status", "state"))
+        or next((found for word in words if (found := normalise.status(word))), None)
+        or "firing"
+    )
+    declared = first(told, "severity", "level", "priority")
+    level: Level | None = normalise.level(declared) or next(
+        (one for word in words if normalise.status(word) is None and (one := normalise.level(word))), None
+    )
+    title = subject or next(
+        (line.strip() for line in written.splitlines() if line.strip()), "E-mail without text"
+    )
+    identity = text(first(told, "fingerprint", "alert_id", "dedup_key"))
+    return [
+        normalise.signal(
+            inbound,
+            "email",
+            fingerprint=normalise.fingerprint(sender.lower(), identity or subject.lower()),
+            status=status,
+            title=title,
+            level=level,
+            family=normalise.family(told.get("family"), told.get("class"), told.get("incident_class")),
+            description=written[:CHARACTERS],
+            labels={
+                "alertname": title[:200],
+                "sender": sender,
+                **({"env": env} if (env := text(first(told, "env", "environment"))) else {}),
+            },
+            observed_at=at,
+            starts_at=at if status == "firing" else None,
+            ends_at=at if status == "resolved" else None,
+            links=normalise.links(*(("", url.rstrip(".,;")) for url in _URL.findall(written)[:LINKS])),
+            delivery_key=key,
+            extra={"sender_name": text(name), "attachments": list(_attachments(message))},
+            **facts,
+        )
+    ]  # fmt: skip
+
+
+def _is_automatic(message: Message) -> bool:
+    """Answers of absent people, returned mail, and what we wrote ourselves."""
+    return (
+        _header(message, "Auto-Submitted").lower().startswith("auto-replied")
+        or message.get_content_type() == "multipart/report"
+        or any(name.lower().startswith("x-holdfast") for name in message.keys())  # noqa: SIM118 - a list of headers
+    )
+
+
+def _require_allowed(message: Message, sender: str, settings: Mapping[str, Any]) -> None:
+    allowed = [
+        one.strip().lower().lstrip("@") for one in text(settings.get("senders")).split(",") if one.strip()
+    ]
+    domain = sender.rpartition("@")[2]
+    if allowed and sender not in allowed and domain not in allowed:
+        raise Unreadable(f"{sender or 'Nobody'} is not among the senders of this connection.")
+    # the topmost of these headers is our own mail server's: RFC 8601, section 5
+    if (
+        settings.get("dmarc") is True
+        and "dmarc=pass" not in _header(message, "Authentication-Results").lower()
+    ):
+        raise Unreadable(f"The mail server did not find that {sender or 'the sender'} passes DMARC.")
+
+
+def _subject(subject: str) -> tuple[str, list[str]]:
+    """The subject without what replies and tools put before it, and the words that said state and level."""
+    words: list[str] = []
+    subject = text(subject, 1000)
+    while True:
+        bare = _REPLY.sub("", subject)
+        prefix = _PREFIX.match(bare)
+        word = (prefix[1] or prefix[2] or "").strip() if prefix else ""
+        if prefix and (normalise.status(word) or normalise.level(word)):
+            words.append(word)
+            subject = bare[prefix.end() :]
+        elif bare != subject:
+            subject = bare
+        else:
+            return bare.strip(), words
+
+
+def _facts(written: str) -> dict[str, str]:
+    """Lines such as `Model: churn`, by names that are known."""
+    found: dict[str, str] = {}
+    for line in written.splitlines()[:500]:
+        if told := _LINE.match(line[:600]):
+            name = re.sub(r"[\s-]+", "_", told[1].strip().lower())
+            if name in _KNOWN:
+                found.setdefault(name, told[2].strip())
+    return found
+
+
+def _text_of(message: Message) -> str:
+    """The text of a message; of alternatives the plain one."""
+    plain, marked = [], []
+    for number, part in enumerate(message.walk()):
+        if number >= PARTS:
+            break
+        if part.is_multipart() or part.get_filename() or part.get_content_disposition() == "attachment":
+            continue
+        if part.get_content_type() == "text/plain":
+            plain.append(_decoded(part))
+        elif part.get_content_type() == "text/html":
+            marked.append(_unmarked(_decoded(part)))
+    return "\n".join(plain if any(one.strip() for one in plain) else marked)
+
+
+def _decoded(part: Message) -> str:
+    payload = part.get_payload(decode=True)
+    raw = payload[: 4 * CHARACTERS] if isinstance(payload, bytes) else b""
+    try:
+        return text(raw.decode(part.get_content_charset() or "utf-8", "replace"))
+    except (LookupError, ValueError):
+        return text(raw.decode("utf-8", "replace"))
+
+
+def _unmarked(marked: str) -> str:
+    """The text of HTML, a line for each block; scripts, styles and comments are left out."""
+    kept = nh3.clean(marked, tags=_BLOCKS | _CELLS, attributes={}, clean_content_tags=_SILENT)
+    lines = re.sub(r"</?(?:td|th)>", " ", kept)
+    lines = html.unescape(re.sub(r"</?[a-z0-9]{1,5}>", "\n", lines))
+    return "\n".join(told for line in lines.splitlines() if (told := " ".join(line.split())))
+
+
+def _attachments(message: Message) -> Iterator[dict[str, str]]:
+    """What was attached, by name and type: nothing of it is opened."""
+    kept: Sequence[Message] = [
+        part
+        for number, part in enumerate(message.walk())
+        if number < PARTS and (part.get_filename() or part.get_content_disposition() == "attachment")
+    ]
+    for part in kept[:ATTACHMENTS]:
+        yield {"name": text(part.get_filename(), 200), "type": part.get_content_type()}
+
+
+def _date(message: Message) -> datetime | None:
+    try:
+        return normalise.moment(parsedate_to_datetime(_header(message, "Date")).isoformat())
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
