@@ -103,7 +103,7 @@ def _chunk(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, 
     chunk: dict[str, Any] = {}
     metrics: dict[str, dict[str, Any]] = defaultdict(dict)
     for column, cell in row.items():
-        name = column
+        name = column.strip(".")  # joined with an empty level
         if column.startswith("("):
             name = ".".join(part for part in _PARTS.findall(column) if part)
         of, _, attribute = name.rpartition(".")

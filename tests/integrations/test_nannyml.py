@@ -67,6 +67,7 @@ def test_the_reference_period_is_no_news() -> None:
 @pytest.mark.parametrize(
     "table",
     [
+        [{"chunk.key.": "a", "age.wasserstein.value.": 0.3, "age.wasserstein.alert.": True}],
         [{"chunk.chunk.key": "a", "age.wasserstein.value": 0.3, "age.wasserstein.alert": True}],
         [{"('chunk', 'chunk', 'key')": "a", "('age', 'wasserstein', 'value')": 0.3, "('age', 'wasserstein', 'alert')": True}],
         {"chunk.chunk.key": {"0": "a"}, "age.wasserstein.value": {"0": 0.3}, "age.wasserstein.alert": {"0": True}},
@@ -77,7 +78,7 @@ def test_the_reference_period_is_no_news() -> None:
         {"schema": {}, "data": [{"chunk.chunk.key": "a", "age.wasserstein.value": 0.3, "age.wasserstein.alert": True}]},
         {"result": [{"chunk.chunk.key": "a", "age.wasserstein.value": 0.3, "age.wasserstein.alert": True}]},
     ],
-    ids=["records", "tuples", "by column", "lists", "split", "split names", "table", "envelope"],
+    ids=["empty level", "records", "tuples", "by column", "lists", "split", "split names", "table", "envelope"],
 )  # fmt: skip
 def test_a_table_is_read_however_pandas_wrote_it(table: Any) -> None:
     [signal] = read("nannyml", request(table))
