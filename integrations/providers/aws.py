@@ -46,7 +46,7 @@ _NAME = re.compile(r"(\w*name|pipelinearn|\w*arn)", re.I)
 class AWS(Listening):
     """What arrives may be wrapped by SNS, by EventBridge, by both, or not at all (raw delivery)."""
 
-    title = "Amazon Web Services"
+    title = "AWS alerts"
     docs = "https://docs.aws.amazon.com/sagemaker/latest/dg/model-monitor.html"
     summary = "CloudWatch alarms, SageMaker events and Model Monitor reports by SNS, EventBridge or from S3."
     content_types = ("application/json", "text/plain")  # SNS calls its JSON text

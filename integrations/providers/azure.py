@@ -47,7 +47,7 @@ _ENDPOINT = re.compile(r"/onlineendpoints/([^/]+)(?:/deployments/([^/]+))?", re.
 class Azure(Listening):
     """Azure Monitor posts one alert, Event Grid a list of events, or one as a CloudEvent."""
 
-    title = "Microsoft Azure"
+    title = "Azure alerts"
     docs = "https://learn.microsoft.com/azure/azure-monitor/alerts/alerts-common-schema"
     summary = "Azure Monitor alerts, and drift, failed runs and deployments of Azure Machine Learning."
     content_types = ("application/json", "application/cloudevents+json", "application/cloudevents-batch+json")

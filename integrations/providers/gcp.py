@@ -31,7 +31,7 @@ _SERIOUS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})
 class GoogleCloud(Listening):
     """A notification of Cloud Monitoring, a log entry of Vertex AI, or Pub/Sub's envelope around either."""
 
-    title = "Google Cloud"
+    title = "Google Cloud alerts"
     docs = "https://cloud.google.com/monitoring/support/notification-options"
     summary = "Cloud Monitoring incidents, and skew and drift found by Vertex AI Model Monitoring."
     fields = (
