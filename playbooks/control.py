@@ -227,10 +227,10 @@ def _locked(run: Run, by: Any, verb: str, states: tuple[str, ...]) -> None:
 
 def _under_a_live_run(run: Run, verb: str) -> None:
     """Raise Refused when the run above does not wait for this one any more."""
-    if run.parent_id is None:
+    above = Run.objects.filter(children=run).first()
+    if above is None:
         return
-    above = Run.objects.get(pk=run.parent_id)
-    waits = Step.objects.filter(pk=run.parent_step_id, state__in=UNDER_WAY).exists()
+    waits = Step.objects.filter(children=run, state__in=UNDER_WAY).exists()
     if above.state == "paused":
         raise Refused(verb, [f"Run {above.pk}, which this one belongs to, is paused. Resume that one."])
     if not above.is_live or not waits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
@@ -79,10 +79,11 @@ def explain(run: Run) -> Stuck:
     return Stuck(run, run.reason, here, ("cancel",))
 
 
-def _unanswered(before: object) -> Q:
+def _unanswered(before: datetime) -> Q:
     """Asked long ago, or handed on because nobody answered."""
     asked = Approval.objects.filter(run=OuterRef("pk"), decision="pending")
-    return Q(state="asking") & Exists(asked.filter(Q(requested_at__lt=before) | ~Q(handed_to=[])))
+    late = asked.filter(Q(requested_at__lt=before) | ~Q(handed_to=[]))
+    return Q(Exists(late), state="asking")
 
 
 def _unanswered_why(run: Run) -> str:

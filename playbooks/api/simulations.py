@@ -77,7 +77,7 @@ class SimulatedStepSerializer(serializers.Serializer):
     verdict = serializers.CharField()
     summary = serializers.CharField()
     error = serializers.CharField()
-    source = serializers.CharField(help_text="given, for real, or default.")  # type: ignore[assignment] - a field of that name
+    source = serializers.CharField(help_text="given, for real, or default.")  # type: ignore[assignment]
     does = serializers.CharField()
     risk = serializers.CharField()
     asked = SaidSerializer(allow_null=True)
