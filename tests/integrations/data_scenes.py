@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,9 +15,7 @@ from playbooks import approvals, shelf
 from playbooks.contract import StepContext
 from playbooks.models import Run
 from tests import scenes
-from tests.playbooks.scenes import advance, asked, started, step
-
-NOON = datetime(2030, 5, 6, 12, 0, tzinfo=UTC)
+from tests.playbooks.scenes import NOON, advance, asked, started, step
 
 ACT = """
 - id: A-1

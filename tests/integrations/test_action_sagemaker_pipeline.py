@@ -18,25 +18,17 @@ from integrations.actions.release_data import ReleaseData
 from integrations.actions.sagemaker_pipeline import SagemakerPipeline
 from integrations.actions.sagemaker_stop import SagemakerStop
 from integrations.connecting import connect
-from integrations.platforms.aws import Aws
 from integrations.platforms.s3 import S3
 from playbooks.contract import ActionError, Done, Wait
 from tests.integrations.data_scenes import acted, by_hand, kept, nearby, outputs
 from tests.integrations.local import reply, server
-from tests.peers.servers import moto_server
+from tests.integrations.test_action_sagemaker_weights import REGION, account, moto
 from tests.playbooks.scenes import step
 
-__all__ = ["nearby"]
+__all__ = ["moto", "nearby"]
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(180), pytest.mark.xdist_group("moto")]
-REGION = "eu-central-1"
 KEYS = {"access_key_id": "AKIATEST", "secret_access_key": "s3cr3t-key"}
 ROWS = {"orders/2030-05-02/part-0.csv": "a,b\n1,2\n", "orders/2030-05-02/more/part 1.csv": "a,b\n3,4\n"}
-
-
-@pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    with moto_server() as url:
-        yield url
 
 
 @pytest.fixture
@@ -57,10 +49,6 @@ def amazon(moto: str, nearby: None) -> str:
     }
     account(moto).ask("sagemaker", "CreatePipeline", body)
     return moto
-
-
-def account(url: str) -> Aws:
-    return Aws(REGION, "AKIATEST", "s3cr3t-key", endpoint=url)
 
 
 def lake(url: str) -> S3:
