@@ -23,12 +23,16 @@ UNREAD = {"source", "frozen"}
 
 
 def claim(run_id: int, owner: str, now: datetime, until: datetime) -> Run | None:
-    """The run, when it was free and is now leased to `owner` until then; its fence has grown. None otherwise."""
+    """The run, when it was free and is now leased to `owner` until then; its fence has grown. None otherwise.
+
+    A lease that ends later than anybody would take one says that the clock went back: it counts as run out.
+    """
+    absurd = now + 2 * (until - now)
     if raw.possible():
-        return _at_once(run_id, owner, now, until)
+        return _at_once(run_id, owner, now, until, absurd)
     claimed = (
         Run.objects.filter(pk=run_id, state__in=WORKABLE)
-        .filter(Q(lease_until=None) | Q(lease_until__lte=now))
+        .filter(Q(lease_until=None) | Q(lease_until__lte=now) | Q(lease_until__gt=absurd))
         .update(lease_owner=owner, lease_until=until, wake_at=until, fence=F("fence") + 1, state="running")
     )
     if not claimed:
@@ -42,8 +46,8 @@ def claim(run_id: int, owner: str, now: datetime, until: datetime) -> Run | None
     return next(iter(mine), None)
 
 
-def _at_once(run_id: int, owner: str, now: datetime, until: datetime) -> Run | None:
-    row = raw.fetch_one(_statement(), [owner, until, until, run_id, list(WORKABLE), now])
+def _at_once(run_id: int, owner: str, now: datetime, until: datetime, absurd: datetime) -> Run | None:
+    row = raw.fetch_one(_statement(), [owner, until, until, run_id, list(WORKABLE), now, absurd])
     if row is None:
         return None
     found: dict[str, Any] = {}
@@ -69,7 +73,7 @@ def _statement() -> str:
     return (
         f"WITH run AS (UPDATE {Run._meta.db_table} SET lease_owner = %s, lease_until = %s, wake_at = %s, "
         "fence = fence + 1, state = 'running' WHERE id = %s AND state = ANY(%s::text[]) "
-        "AND (lease_until IS NULL OR lease_until <= %s) RETURNING *) "
+        "AND (lease_until IS NULL OR lease_until <= %s OR lease_until > %s) RETURNING *) "
         f"SELECT {', '.join(columns)} FROM run "
         f"JOIN {tables['version']} version ON version.id = run.version_id "
         f"JOIN {tables['playbook']} playbook ON playbook.id = version.playbook_id "

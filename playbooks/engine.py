@@ -67,6 +67,9 @@ def sweep(now: datetime | None = None) -> int:
         if connection.features.has_select_for_update_skip_locked:
             due = due.select_for_update(skip_locked=True)
         ids = list(due.order_by("wake_at", "id").values_list("pk", flat=True)[:BATCH])
+        # nobody takes a lease for so long: the clock went back, and its worker may be gone
+        absurd = Run.objects.filter(state="running", lease_until__gt=moment + 2 * timedelta(seconds=LEASE))
+        ids += list(absurd.order_by("id").values_list("pk", flat=True)[:BATCH])
         if ids:
             Run.objects.filter(pk__in=ids).update(wake_at=moment + timedelta(seconds=AGAIN))
         for id in ids:
