@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 Level = Literal["none", "suppressed", "warn", "crit", "not_tested"]
 
 MIN_ROWS = 50  #: per side; below it a feature is not tested at all
+#: Share of the level that each of the two families of tests per feature may spend; the classifier takes the rest.
+FAMILY = 0.4
 POOL_BELOW = 0.05  #: bins with a smaller share are pooled
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Where a difference matters. PSI, D and V are pure numbers; Wasserstein is in reference standard
-    deviations; alpha is the false discovery rate over the features, halved for each of the two tests."""
+    deviations; alpha is the false discovery rate over the features, shared by
+    their two tests (`FAMILY`)."""
 
     psi_warn: float = 0.10
     psi_crit: float = 0.25
@@ -326,13 +329,12 @@ def _judge(raw: Sequence[_Raw], limits: Thresholds) -> list[FeatureDrift]:
 
 def _judged(raw: _Raw, p_adjusted: float, psi_p: float, limits: Thresholds) -> FeatureDrift:
     measure = "D" if raw.kind == "numeric" else "V"
-    # two families of tests per feature share the level, or either could spend all of it
     by_psi = [
-        psi_p < alpha / 2 and raw.psi > max(limit, raw.floor)
+        psi_p < alpha * FAMILY and raw.psi > max(limit, raw.floor)
         for alpha, limit in ((limits.alpha_warn, limits.psi_warn), (limits.alpha_crit, limits.psi_crit))
     ]
     by_test = [
-        p_adjusted < alpha / 2 and raw.statistic >= limit
+        p_adjusted < alpha * FAMILY and raw.statistic >= limit
         for alpha, limit in ((limits.alpha_warn, limits.effect_warn), (limits.alpha_crit, limits.effect_crit))
     ]
     level: Level
