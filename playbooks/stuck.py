@@ -91,5 +91,5 @@ def _unanswered_why(run: Run) -> str:
     if asked is None:
         return run.reason
     roles = " or ".join([*asked.roles, *asked.all_of]) or "somebody who may"
-    told = f" {' and '.join(asked.handed_to)} may answer as well by now." if asked.handed_to else ""
-    return f"Nobody has answered the question to {roles}: {asked.prompt[:200]}{told}"
+    told = f"; {' and '.join(asked.handed_to)} may answer as well by now" if asked.handed_to else ""
+    return f"Nobody has answered the question to {roles}{told}: {asked.prompt[:200]}"

@@ -121,6 +121,9 @@ class RunQuery(Query):
     state = OneOrMore([*(code for code, _ in Run.STATES), "live"])
     playbook = Word(help_text="Slug.")
     incident = IncidentKey()
+    below = serializers.IntegerField(
+        required=False, help_text="Those below this run; without it only top-level runs."
+    )
 
 
 class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
@@ -140,7 +143,7 @@ class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     @extend_schema(summary="Runs, newest first", parameters=[RunQuery])
     def list(self, request: Request) -> Response:
         asked = RunQuery.of(request)
-        rows = self.get_queryset()
+        rows = self.get_queryset().filter(parent=asked.get("below"))
         if "state" in asked:
             states = set(asked["state"]) - {"live"}
             rows = rows.filter(state__in=states | (set(Run.LIVE) if "live" in asked["state"] else set()))

@@ -181,7 +181,7 @@ def _again(run: Run) -> list[dict[str, Any]]:
 def _one(request: HttpRequest, run: Run) -> dict[str, Any]:
     user = me(request)
     rows = list(run.steps.select_related("actor").order_by("position", "attempt"))
-    questions = {one.step_id: one for one in run.approvals.select_related("decided_by")}
+    questions = {one.step_id: one for one in run.approvals.select_related("decided_by", "step")}
     kept = _evidence(run, rows) if can(user, "evidence.see", run.incident) else {}
     definition = _definition(run)
     below: dict[int, list[Run]] = {}
@@ -195,6 +195,10 @@ def _one(request: HttpRequest, run: Run) -> dict[str, Any]:
         ],
         "ahead": _ahead(definition, rows, run),
         "inputs": pairs(run.inputs),
+        "questions": [
+            *(one for one in questions.values() if one.decision == "pending"),
+            *Approval.objects.filter(run__parent=run, decision="pending").select_related("step"),
+        ],
         "undoing": run.cursor.get("undo") if run.is_live else None,
     }
 
