@@ -23,7 +23,8 @@ from integrations import connecting
 from integrations.masking import MASK, mask
 from integrations.models import Connection, Route
 from integrations.shelf import UnknownProvider, provider
-from playbooks.definition import DefinitionError
+from playbooks.definition import DefinitionError, parse
+from playbooks.linking import callers_last
 from playbooks.models import Playbook
 from playbooks.publishing import apply_text, text_diff
 
@@ -56,7 +57,7 @@ def apply(documents: Iterable[Document], *, by: User | None = None, dry_run: boo
     errors: list[str] = []
     seen: dict[tuple[str, str], str] = {}
     with transaction.atomic():
-        for document in documents:
+        for document in _callers_last(documents):
             try:
                 with transaction.atomic():
                     changes += _one(document, by, seen)
@@ -66,6 +67,14 @@ def apply(documents: Iterable[Document], *, by: User | None = None, dry_run: boo
             raise Unusable(errors)
         transaction.set_rollback(dry_run)
     return changes
+
+
+def _callers_last(documents: Iterable[Document]) -> list[Document]:
+    """Playbooks after those that they call, so that one run of `apply` can bring both."""
+    found = list(documents)
+    playbooks = {str(at): one for at, one in enumerate(found) if one.kind == "playbook"}
+    ordered = callers_last({at: one.text for at, one in playbooks.items()})
+    return [*(one for one in found if one.kind != "playbook"), *(playbooks[at] for at in ordered)]
 
 
 def _one(document: Document, by: User | None, seen: dict[tuple[str, str], str]) -> list[Change]:
@@ -267,10 +276,7 @@ def _silence(document: Document, by: User | None) -> Change:
 
 
 def _playbook(document: Document, by: User | None) -> Change:
-    slug = ""
-    found = yaml.safe_load(document.text)
-    if isinstance(found, dict):
-        slug = str(found.get("playbook", ""))
+    slug = parse(document.text).slug
     there = Playbook.objects.filter(slug=slug).first()
     current = there.published if there else None
     before = current.source if current else ""

@@ -10,12 +10,15 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from incidents.access import NotAllowed, can
 from incidents.admin.console import Console, Record
 from incidents.lifecycle import Refused
-from playbooks import publishing
-from playbooks.definition import DefinitionError, check
+from playbooks import linking, publishing
+from playbooks.definition import DefinitionError
 from playbooks.models import Approval, Playbook, PlaybookVersion, Run, Step
 
 
@@ -46,7 +49,7 @@ class VersionForm(forms.ModelForm):
 
     def clean_source(self) -> str:
         text: str = self.cleaned_data["source"].replace("\r\n", "\n")
-        if problems := check(text):
+        if problems := linking.problems_of(text):
             raise ValidationError([str(problem) for problem in problems])
         return text
 
@@ -72,15 +75,30 @@ class PlaybookVersions(Console):
         "playbook",
         "number",
         "status",
+        "on_its_page",
         "source",
         "note",
         "author",
         "created_at",
         "published_by",
         "published_at",
+        "archived_by",
+        "archived_at",
+        "archive_note",
         "sha256",
     )
     actions = ["publish"]
+
+    @admin.display(description="On its page")
+    def on_its_page(self, version: PlaybookVersion) -> SafeString:
+        """Where it is drawn, compared, simulated; a draft also where problems are told while it is typed."""
+        slug = version.playbook.slug
+        shown = format_html(
+            '<a href="{}">Drawing and changes</a>', reverse("playbooks:version", args=[slug, version.number])
+        )
+        if version.status != "draft":
+            return shown
+        return format_html('{} · <a href="{}">Editor</a>', shown, reverse("playbooks:edit", args=[slug]))
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return tuple(name for name in self.fields or () if name not in ("source", "note"))

@@ -141,8 +141,7 @@ def _action(step: StepDef, actions: Mapping[str, Action], places: Places, reader
         where = places.get(("steps", step.id, "action"), places["steps", step.id])
         reader.note(
             where,
-            f"Step {step.id}: there is no action {step.action!r}. There are: {names}."
-            + meant(step.action, actions),
+            f"Step {step.id}: there is no action {step.action!r}.{meant(step.action, actions)} There are: {names}.",
         )
         return
     risk = effective_risk(step, action)

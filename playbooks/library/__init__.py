@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from playbooks.linking import callers_last
 from playbooks.models import Playbook
 from playbooks.publishing import apply_text
 
@@ -27,7 +28,9 @@ def install(by: Any = None) -> list[str]:
     was switched off or archived, it is left alone. Safe to repeat.
     """
     published = []
-    for slug, text in texts():
+    shipped = dict(texts())
+    for slug in callers_last(shipped):
+        text = shipped[slug]
         if _belongs_to_people(slug):
             continue
         _, changed = apply_text(text, by=by, slug=slug, publish=True, note=SHIPPED, filename=f"{slug}.yaml")

@@ -14,7 +14,7 @@ from playbooks.definition.rules import leads_to
 WIDTH, HEIGHT, GAP, LANE, EDGE = 420, 46, 18, 16, 8
 END_WIDTH = 90
 #: boxes inside a box: their height, and what is between and around them
-INNER, SPACE = 40, 10
+INNER, SPACE = 46, 10
 LETTER = 7.6  #: width of a letter of a title
 KIND_WORDS = {
     "auto": "action", "decide": "decision", "human": "form", "approve": "approval", "notify": "message",
@@ -67,7 +67,7 @@ def _tops(steps: Sequence[StepDef]) -> list[int]:
 def _inside(step: StepDef) -> int:
     """Height of what is drawn inside the box, below its own title."""
     longest = max((len(steps) for steps in step.parts().values()), default=0)
-    return longest * (INNER + SPACE) + 2 * SPACE + 4 if longest else 0
+    return longest * (INNER + SPACE) + 2 * SPACE + 2 if longest else 0
 
 
 def _lines(definition: Definition, places: dict[str, int]) -> tuple[list[int], list[Jump]]:
@@ -139,10 +139,10 @@ def _whole(step: StepDef, y: int) -> SafeString:
 
 
 def _column(name: str, steps: Sequence[StepDef], x: int, y: int, width: int) -> SafeString:
-    first = y + SPACE + 4
+    first = y + SPACE + 8
     tops = [first + at * (INNER + SPACE) for at in range(len(steps))]
     return format_html(
-        '<text class="lane" x="{}" y="{}">{}</text>{}{}', x, y + 6, _fitting(name, width),
+        '<text class="lane" x="{}" y="{}">{}</text>{}{}', x, y + 10, _fitting(name, width),
         format_html_join("", "{}", (
             (format_html('<path class="line next" d="M{} {}V{}"/>', x + 14, top - SPACE, top),) for top in tops[1:]
         )),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from config import applying, manifests
 from incidents.models import AISystem, GroupingRule, Silence
 from integrations.models import Connection, Route
 from playbooks.models import Playbook
@@ -184,3 +185,28 @@ def test_in_somebodys_name_that_persons_rights_count(tmp_path: Path) -> None:
     person("sam", "SRE")
     with pytest.raises(CommandError, match=r"config\.edit"):
         apply(written(tmp_path, "kind: rule\nname: r\n"), "--by", "sam")
+
+
+def test_a_playbook_that_calls_another_one_is_applied_after_it(tmp_path: Path) -> None:
+    head = "title: x\ntrigger: {mode: manual}\nsteps:\n"
+    (tmp_path / "a-caller.yaml").write_text(
+        f"playbook: a-caller\n{head}  - {{id: C, kind: playbook, title: Call, playbook: b-called}}\n"
+    )
+    (tmp_path / "b-called.yaml").write_text(
+        f"playbook: b-called\n{head}  - {{id: T, kind: notify, title: Tell, text: hello}}\n"
+    )
+    changes = applying.apply(manifests.read([str(tmp_path)]))
+    assert [change.name for change in changes] == ["playbook b-called", "playbook a-caller"]
+    (tmp_path / "a-caller.yaml").write_text(
+        f"playbook: a-caller\n{head}  - {{id: C, kind: playbook, title: Call, playbook: c-called}}\n"
+    )
+    with pytest.raises(
+        manifests.Unusable, match=r"a-caller.yaml:5:1: Step C: there is no published playbook 'c-called'"
+    ):
+        applying.apply(manifests.read([str(tmp_path)]))
+
+
+def test_a_playbook_with_a_hostile_tag_is_told_with_its_place(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("playbook: x\ntitle: !!python/object/apply:os.system [ls]\nsteps: []\n")
+    with pytest.raises(manifests.Unusable, match=r"x.yaml:2:8: “title” must be a text"):
+        applying.apply(manifests.read([str(tmp_path)]))

@@ -105,7 +105,6 @@
   document.addEventListener("htmx:afterSettle", mark);
   text.addEventListener("scroll", follow);
   text.addEventListener("input", number);
-  new ResizeObserver(() => { lines.style.height = `${text.offsetHeight}px`; }).observe(text);
   number();
   mark();
 })();
