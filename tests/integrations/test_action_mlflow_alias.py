@@ -27,7 +27,7 @@ from tests.peers.servers import mlflow_server
 from tests.playbooks.scenes import advance, asked, started, step
 
 __all__ = ["nearby"]
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(240), pytest.mark.xdist_group("mlflow")]
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(400), pytest.mark.xdist_group("mlflow")]
 API = "/api/2.0/mlflow"
 CHAMPION = "models:/triage@champion"
 

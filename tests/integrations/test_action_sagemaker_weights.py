@@ -27,7 +27,7 @@ from tests.peers.servers import moto_server
 from tests.playbooks.scenes import step
 
 __all__ = ["nearby"]
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(180), pytest.mark.xdist_group("moto")]
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(400), pytest.mark.xdist_group("moto")]
 REGION = "eu-central-1"
 ENDPOINT = "credit"
 

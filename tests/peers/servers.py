@@ -44,5 +44,5 @@ def _running(command: list[str | Path], url: str, probe: str, cwd: Path | None =
             except requests.RequestException:
                 return False  # it is still starting
 
-        wait_until(answers, 120, f"{command[0]} answers", interval=0.25)
+        wait_until(answers, 240, f"{command[0]} answers", interval=0.25)
         yield url
