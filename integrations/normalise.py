@@ -87,7 +87,7 @@ def read_json(body: bytes | str) -> Any:
 
     Raises NotJSON, also for nesting deeper than MOST_LEVELS, which no monitor needs and no later reader expects.
     """
-    data = body.encode() if isinstance(body, str) else body
+    data = body.encode(errors="replace") if isinstance(body, str) else body
     data = data.removeprefix(b"\xef\xbb\xbf")
     try:
         read = orjson.loads(data)

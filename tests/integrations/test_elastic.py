@@ -98,7 +98,9 @@ def test_a_message_whose_quotes_kibana_did_not_escape_is_read_all_the_same() -> 
     assert (signal.title, signal.fingerprint) == ('the "income" rule fired', "k")
 
 
-@pytest.mark.parametrize("body", [[], {}, "x", {"rule": "plain text"}, {"webhook_body": []}])
+@pytest.mark.parametrize(
+    "body", [[], {}, "x", "\ud800", {"rule": "\ud800"}, {"rule": "plain text"}, {"webhook_body": []}]
+)
 def test_what_is_none_of_it_is_set_aside(body: Any) -> None:
     assert provider("elastic").admit(request(body), {}) == 1
     with pytest.raises(Unreadable, match=r"elastic\.md"):

@@ -178,6 +178,12 @@ def test_a_message_nested_without_end_is_set_aside() -> None:
         provider("email").parse(received(nested), {})
 
 
+def test_a_header_that_the_standard_library_stumbles_over_sets_the_message_aside() -> None:
+    broken = b"Subject: x\r\nContent-Type: te\x00x; charset*=\x00'\x00'x\r\n\r\nx"
+    with pytest.raises(Unreadable, match="not read"):
+        provider("email").parse(received(broken), {})
+
+
 def test_what_is_no_mail_is_set_aside_and_strangers_are_refused() -> None:
     assert provider("email").admit(received(b"hello"), {}) == 1
     with pytest.raises(Unreadable, match="neither sender nor subject"):
