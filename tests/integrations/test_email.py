@@ -179,7 +179,7 @@ def test_a_message_nested_without_end_is_set_aside() -> None:
 
 
 def test_a_header_that_the_standard_library_stumbles_over_sets_the_message_aside() -> None:
-    broken = b"Subject: x\r\nContent-Type: te\x00x; charset*=\x00'\x00'x\r\n\r\nx"
+    broken = b"Subject: x\r\nContent-Type: text/plain; name*=te\x00x''y\r\n\r\nx"
     with pytest.raises(Unreadable, match="not read"):
         provider("email").parse(received(broken), {})
 
