@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from time import monotonic
 from typing import Any
 
 from django.db import connection, models
@@ -34,8 +35,11 @@ def fetch_one(sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
                 "prepare_threshold", PREPARED_AFTER
             )
         with Cursor(raw) as cursor:
+            begin = monotonic()
             cursor.execute(sql, values)
             found: tuple[Any, ...] | None = cursor.fetchone()
+            if connection.queries_logged:  # as a cursor of Django does it
+                connection.queries_log.append({"sql": sql, "time": f"{monotonic() - begin:.3f}"})
             return found
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.urls import NoReverseMatch
 
 from incidents import wake
-from incidents.models import Event, Evidence
 from playbooks import commit, family, holds, raw
 from playbooks.conductor import (
     Asked,
@@ -20,7 +17,6 @@ from playbooks.conductor import (
     Decision,
     Expired,
     Fail,
-    Failed,
     Finish,
     Outcome,
     Outdated,
@@ -33,15 +29,15 @@ from playbooks.conductor import (
 from playbooks.contract import Exhibit
 from playbooks.definition import END, FAMILY, StepDef
 from playbooks.expressions import ExpressionError, substitute
-from playbooks.known import FREE, UNDER_WAY, Known, definition_of, definition_of_version
+from playbooks.known import FREE, UNDER_WAY, definition_of, definition_of_version
 from playbooks.models import Approval, Run, Step
-from playbooks.perform import RENEW, input_hash
-from playbooks.result import Request, Result, Superseded
+from playbooks.perform import RENEW
+from playbooks.result import Result, Superseded
+from playbooks.telling import Telling, capped
 
 #: Seconds of a lease. It is renewed while a step is at work, so this is how long a run waits after its
 #: worker died.
 LEASE = 30.0
-LARGEST_OUTPUT = 256 * 1024
 #: Seconds that a step may take in all when the playbook does not say.
 DEADLINE = 30 * 86_400.0
 #: States of a run whose step in hand may be written down; queued: paused and resumed while we were at work.
@@ -59,13 +55,12 @@ WRITTEN = [*SETTLED[:-1], "actor_id"]
 __all__ = ["FREE", "LEASE", "UNDER_WAY", "Working", "definition_of", "definition_of_version"]
 
 
-class Working(Known):
+class Working(Telling):
     """A run under our lease: every write first checks the fence."""
 
     def __init__(self, run: Run, clock: datetime | None) -> None:
         super().__init__(run, clock)
         self._fence = run.fence
-        self._told: list[Event] = []
         self.paused = False
         if run.started_at is None and not run.part:
             how = " as a dry run." if run.dry_run else "."
@@ -157,7 +152,7 @@ class Working(Known):
     def settle(self, row: Step, result: Result) -> Step | None:
         """Write down, in one commit, what came of the step and what comes next; the next step to do, if any."""
         before = [getattr(row, name) for name in WRITTEN]
-        exhibits, row.outputs = _capped(row, result)
+        exhibits, row.outputs = capped(row, result)
         row.verdict = result.verdict or row.verdict
         row.summary = result.summary or row.summary
         row.verified = row.verified if result.verified is None else result.verified
@@ -373,123 +368,3 @@ class Working(Known):
     def _set(self, row: Step, fields: dict[str, Any]) -> None:
         for name, value in fields.items():
             setattr(row, name, value)
-
-    def keep(self, row: Step, exhibits: Sequence[Exhibit]) -> list[int]:
-        return [
-            Evidence.keep(
-                self.incident, exhibit.name, exhibit.content, media_type=exhibit.media_type,
-                source=exhibit.source[:300], note=exhibit.note, at=self.now, run_ref=f"{self.run.ref}/{row.key}",
-            ).pk
-            for exhibit in exhibits
-        ]  # fmt: skip
-
-    def _ask(self, row: Step, request: Request) -> None:
-        asked = Approval.objects.create(
-            step=row, run=self.run, incident=self.incident, kind=request.kind, prompt=request.prompt,
-            risk=request.risk, roles=list(request.roles), quorum=request.quorum, all_of=list(request.all_of),
-            form=[dict(field) for field in request.form], input_hash=input_hash(row.inputs),
-            requested_at=self.now, expires_at=request.until,
-        )  # fmt: skip
-        shown = [(name, str(value)[:200]) for name, value in row.inputs.items() if value is not None]
-        self.tell(
-            "approval.requested", f"{row.key} {row.title}: {request.prompt}", step=row.key, approval=asked.pk,
-            url=_address(asked), facts=[("Risk", request.risk), *shown],
-        )  # fmt: skip
-
-    def _marks(self, row: Step, result: Result) -> bool:
-        """Whether the step's end means something for the incident."""
-        means = bool(self.definition.step(row.key).mark) or _refuted(result)
-        return means and not self.run.dry_run and row.state in ("done", "failed")
-
-    def _mark(self, row: Step, result: Result) -> None:
-        """Tell the incident what the step's end means for it."""
-        step = self.definition.step(row.key)
-        if row.state == "done" and step.mark == "contained":
-            self.incident.contain(
-                actor=self.run.ref, at=self.now, text=f"Contained by {step.id} {step.title}."
-            )
-        elif step.mark == "verified" or _refuted(result):
-            passed = row.state == "done"
-            checks = result.checks or row.outputs.get("checks")
-            if not checks:
-                checks = [{"name": step.title, "value": row.error or row.summary, "limit": "", "ok": passed}]
-            self.incident.verified(passed=passed, source=self.run.ref, checks=checks, at=self.now)
-        self._facts = None
-
-    # --- telling -------------------------------------------------------------------------------
-    def _report(self, row: Step, result: Result, decision: Decision) -> None:
-        what = f"{row.key} {row.title}"
-        match row.state:
-            case "done":
-                say = row.summary or "done."
-                self.tell("step.done", f"{what}: {say}", step=row.key, verdict=row.verdict)
-            case "failed" if isinstance(result.outcome, Expired):
-                again = isinstance(decision, RunStep) and decision.id == row.key
-                kind = "approval.escalated" if again else "approval.expired"
-                more = " It is asked again." if again else ""
-                self.tell(kind, f"{what}: nobody answered in time.{more}", step=row.key)
-            case "failed":
-                self.tell("step.failed", f"{what}: {row.error}", step=row.key)
-            case "cancelled":
-                self.tell("step.outdated", f"{what}: {row.summary} It is asked again.", step=row.key)
-            case "waiting" if row.error:
-                at = row.wake_at.strftime("%H:%M:%S UTC") if row.wake_at else "once more"
-                self.tell("step.retry", f"{what}: {row.error} Tried again {at}.", step=row.key)
-
-    def tell(self, kind: str, text: str, **data: Any) -> None:
-        self._told.append(
-            Event(
-                incident=self.incident, kind=kind, text=text, actor=self.run.ref, at=self.now,
-                data={"run": self.run.pk, "playbook": self.run.version.playbook.slug, **data},
-            )
-        )  # fmt: skip
-
-    def publish(self) -> None:
-        if self._told:
-            Event.objects.bulk_create(self._told)
-            self._published()
-
-    def _published(self) -> None:
-        # whoever is asked hears of it at once; what only the timeline tells waits for the relay's next look
-        if not all(event.kind.startswith(("run.", "step.")) for event in self._told):
-            wake.wake("outbox")
-        self._told = []
-
-    def _rehearsed(self) -> str:
-        if not self.run.dry_run:
-            return ""
-        would = [f"{row.key}: {row.summary}" for row in self._rows if row.outputs.get("dry_run")]
-        return "\n".join(would) or "Nothing outside would have been changed."
-
-    def _in_force(self) -> str:
-        left = [f"{row.key} {row.title}" for row in self.effects().values()]
-        more = f" Still in force: {', '.join(left)}." if left else ""
-        return f"{more} Retry the step or skip it when the cause is removed, or work by hand."
-
-
-def _refuted(result: Result) -> bool:
-    return isinstance(result.outcome, Failed) and result.outcome.cause == "unverified"
-
-
-def _capped(row: Step, result: Result) -> tuple[list[Exhibit], dict[str, Any]]:
-    """Exhibits to keep and outputs of a size that rows can carry; larger outputs become evidence."""
-    outputs = {**row.outputs, **result.outputs}
-    text = json.dumps(outputs).encode()
-    if len(text) <= LARGEST_OUTPUT:
-        return list(result.exhibits), outputs
-    name = f"{row.key}-outputs.json"
-    small = {key: value for key, value in outputs.items() if len(json.dumps(value)) <= 1000}
-    kept = Exhibit(
-        name,
-        text,
-        source=f"{row.action or row.kind} in step {row.key}",
-        note="Outputs too large for the run.",
-    )
-    return [*result.exhibits, kept], {**small, "kept_as_evidence": name, "size": len(text)}
-
-
-def _address(asked: Approval) -> str:
-    try:
-        return asked.get_absolute_url()
-    except NoReverseMatch:  # an installation that serves no pages
-        return ""

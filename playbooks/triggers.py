@@ -82,7 +82,7 @@ def start(
         # the incident's row is the lock between two who start the same playbook
         Incident.objects.select_for_update().filter(pk=incident.pk).values_list("pk").get()
         live = Run.objects.filter(
-            playbook=playbook, incident=incident, state__in=Run.LIVE, dry_run=False
+            playbook=playbook, incident=incident, part="", state__in=Run.LIVE, dry_run=False
         ).first()
         if live is not None and not dry_run:
             raise Refused("start", [f"“{playbook}” is already at work on {incident.key} (run {live.pk})."])

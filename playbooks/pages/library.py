@@ -41,7 +41,7 @@ def playbooks(request: HttpRequest) -> HttpResponse:
     for one in shown.defer("source", "frozen").order_by("number"):
         versions[one.playbook_id][one.status] = one
     seen = seen_incidents(user)
-    counted = Run.objects.filter(playbook__in=ids, incident__in=seen, dry_run=False).order_by()
+    counted = Run.objects.filter(playbook__in=ids, incident__in=seen, part="", dry_run=False).order_by()
     runs: dict[int, dict[str, int]] = defaultdict(lambda: {"live": 0, "all": 0})
     for number, state, n in counted.values_list("playbook", "state").annotate(n=Count("id")):
         runs[number]["all"] += n
@@ -59,7 +59,7 @@ def playbook(request: HttpRequest, slug: str) -> HttpResponse:
     found = get_object_or_404(Playbook, slug=slug)
     published = found.published
     seen = seen_incidents(user)
-    runs = found.runs.filter(incident__in=seen).select_related("incident", "version__playbook")
+    runs = found.runs.filter(incident__in=seen, part="").select_related("incident", "version__playbook")
     context = {
         "playbook": found, "version": published, **drawn(published),
         "versions": list(found.versions.select_related("author", "published_by").defer("source", "frozen")[:30]),
