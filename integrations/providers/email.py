@@ -129,7 +129,8 @@ class Email(Provider):
         message = _message(inbound)
         try:
             return _signals(message, inbound, settings)
-        except (RecursionError, MessageError) as error:
+        # the standard library raises the last ones on broken parameters of a header
+        except (RecursionError, MessageError, LookupError, TypeError, ValueError) as error:
             raise Unreadable(
                 f"The message is nested or written in a way that is not read: {error}"
             ) from error
