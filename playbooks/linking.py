@@ -18,10 +18,19 @@ from playbooks.definition.rules import effective_risk
 from playbooks.models import PlaybookVersion
 
 
-def problems_of(text: str) -> list[Problem]:
-    """Everything that keeps the text from being published: in itself, and in the playbooks that it calls."""
-    found = check(text)
-    return found or call_problems(parse(text))
+def problems_of(text: str, slug: str = "") -> list[Problem]:
+    """Everything that keeps the text from being published (as the playbook `slug`, where given): in itself,
+    and in the playbooks that it calls."""
+    if found := check(text):
+        return found
+    definition = parse(text)
+    if slug and definition.slug != slug:
+        line = next(
+            (at for at, one in enumerate(text.splitlines(), 1) if one.lstrip().startswith("playbook:")), 1
+        )
+        message = f"This is the playbook {slug!r}, and the text says {definition.slug!r}. Begin a new playbook for it."
+        return [Problem(line, 1, message)]
+    return call_problems(definition)
 
 
 def call_problems(definition: Definition) -> list[Problem]:

@@ -70,11 +70,11 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
         if draft is not None and request.POST.get("seen") not in ("", None, draft.sha256):
             problem = "Somebody else saved this draft meanwhile. Compare with theirs in another window, then save again."
             return _page(
-                request, playbook, text, note, linking.problems_of(text), refused=problem, seen=draft.sha256, status=409
+                request, playbook, text, note, linking.problems_of(text, slug), refused=problem, seen=draft.sha256, status=409
             )  # fmt: skip
         with transaction.atomic():
             version = publishing.save_draft(playbook, text, by=user, note=note)
-        problems = linking.problems_of(text)
+        problems = linking.problems_of(text, slug)
         if problems:
             count = len(problems)
             messages.warning(
@@ -88,7 +88,7 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
         return redirect("playbooks:version", slug, version.number)
     text = base.source if base else STARTER
     return _page(
-        request, playbook, text, draft.note if draft else "", linking.problems_of(text),
+        request, playbook, text, draft.note if draft else "", linking.problems_of(text, slug),
         seen=draft.sha256 if draft else "",
     )  # fmt: skip
 
@@ -123,7 +123,7 @@ def check_text(request: HttpRequest) -> HttpResponse:
     require(me(request), "playbook.draft")
     text = _text(request)
     playbook = Playbook.objects.filter(slug=request.POST.get("slug", "")).first()
-    problems = linking.problems_of(text)
+    problems = linking.problems_of(text, playbook.slug if playbook else "")
     context = {**_judged(text, problems), **_beside(playbook, text, problems), "swap": True}
     return render(request, "playbooks/parts/checked.html", context)
 
@@ -175,7 +175,7 @@ def _page(
     request: HttpRequest, playbook: Playbook | None, text: str, note: str, problems: Sequence[Problem],
     *, refused: str = "", seen: str = "", notes: Sequence[str] = (), status: int = 200,
 ) -> HttpResponse:  # fmt: skip
-    problems = problems or linking.problems_of(text)
+    problems = problems or linking.problems_of(text, playbook.slug if playbook else "")
     context = {
         "playbook": playbook, "source": text, "note": note, "refused": refused, "notes": notes,
         "seen": seen, "actions": shelf.actions().values(), "can_publish": can(me(request), "playbook.publish"),

@@ -149,7 +149,7 @@ def _judged(one: PlaybookVersion) -> dict[str, Any]:
     """What keeps a draft from being published, what would hurt, and whether its author may publish it."""
     if one.status != "draft":
         return {}
-    if problems := linking.problems_of(one.source):
+    if problems := linking.problems_of(one.source, one.playbook.slug):
         return {"problems": problems}
     definition = parse(one.source)
     return {

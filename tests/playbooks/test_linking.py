@@ -161,3 +161,13 @@ def test_taking_out_of_use_asks_why_and_keeps_it() -> None:
     assert playbook.published is None
     assert "archived by mia" in page(client, address)
     assert "Nobody reads it" in page(client, address)
+
+
+def test_a_text_of_another_playbook_is_told_in_the_editor() -> None:
+    published(TELL.format(slug="pb-tell"))
+    client = signed_in(person("max", "MLE"))
+    other = "# renamed\n" + TELL.format(slug="pb-other")
+    shown = client.post(reverse("playbooks:check"), {"source": other, "slug": "pb-tell"}).content.decode()
+    assert "line 2, column 1" in shown
+    assert "This is the playbook &#x27;pb-tell&#x27;, and the text says &#x27;pb-other&#x27;" in shown
+    assert "No problems" in client.post(reverse("playbooks:check"), {"source": other}).content.decode()
