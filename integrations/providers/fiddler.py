@@ -159,7 +159,7 @@ def _chat(message: Mapping[str, Any], whom: reports.About, inbound: Inbound) -> 
         whom,
         key=("chat", told.get("name") or _steady(title), told.get("system"), told.get("feature")),
         status="resolved" if over else "firing",
-        title=_LINK.sub("", title).strip(" *_") or "Alert of Fiddler",
+        title=text(_LINK.sub("", title).strip(" *_")) or "Alert of Fiddler",
         level=normalise.level(told.get("severity")),
         description=written[:20_000],
         **{

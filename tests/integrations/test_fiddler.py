@@ -98,6 +98,12 @@ def test_chat_messages_of_one_rule_share_a_fingerprint_whatever_their_numbers() 
     assert over.status == "resolved"
 
 
+@pytest.mark.parametrize("said", ["https://a.example.org \u2003 https://b.example.org", "*_*"])
+def test_a_message_of_nothing_but_links_and_marks_has_a_title(said: str) -> None:
+    [signal] = read("fiddler", request({"text": said}))
+    assert signal.title == "Alert of Fiddler"
+
+
 def test_an_endless_card_is_looked_at_in_part() -> None:
     deep: Any = {"text": "inner"}
     for _ in range(45):
