@@ -85,7 +85,13 @@ def find(frame: pd.DataFrame, features: Sequence[str], label_column: str) -> Lab
     models = (
         LogisticRegression(max_iter=500),
         HistGradientBoostingClassifier(
-            max_iter=80, max_leaf_nodes=15, min_samples_leaf=30, early_stopping=False, random_state=SEED
+            # each step grows a tree per class
+            max_iter=80 if len(classes) == 2 else 40,
+            learning_rate=0.1 if len(classes) == 2 else 0.2,
+            max_leaf_nodes=15,
+            min_samples_leaf=30,
+            early_stopping=False,
+            random_state=SEED,
         ),
     )
     # A linear and a tree model together: either alone calls its own blind spots wrong labels.
