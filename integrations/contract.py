@@ -73,7 +73,9 @@ class Unreadable(Exception):
 
 
 #: What a person (or their tool) may ask of an incident from outside.
-Verb = Literal["acknowledge", "assign", "state", "priority", "comment", "approve", "reject", "declare"]
+Verb = Literal[
+    "acknowledge", "assign", "state", "priority", "comment", "approve", "reject", "declare", "list"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,16 +194,25 @@ class Announcement:
     #: action items, for kinds that carry them: key, title, owner, due (ISO date), state
     items: tuple[Mapping[str, str], ...] = ()
     approval: str = ""  #: id of the approval that kind `approval` asks for
+    #: `text` was written for this very place, by a route's template or a playbook's step
+    worded: bool = False
+    #: kind `acknowledged`: the labels of the firing alerts that came in by this very connection
+    alerts: tuple[Mapping[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The vendor accepted. `remote_id`/`url`/`data` are kept on the link row for later calls."""
+    """The vendor accepted. `remote_id`/`url`/`data` are kept on the link row for later calls.
+
+    `part` is the vendor's id of what this one announcement became, where that is not the whole (a comment, a
+    note, a reply): when it comes back in, it is known as our own.
+    """
 
     remote_id: str = ""
     url: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    part: str = ""
 
 
 #: A conversation: yields requests, is sent the responses, returns Sent; raises SendError.
@@ -310,6 +321,10 @@ class Provider:
         yield  # pragma: no cover - makes this a generator
 
     # --- outbound ------------------------------------------------------------------------------
+    def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:
+        """Whether a connection with these settings is told of that kind: what it carries, and is set up for."""
+        return kind in self.carries
+
     def compose(
         self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
     ) -> Conversation:

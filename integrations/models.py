@@ -80,6 +80,7 @@ class Route(models.Model):
 
     KINDS = (
         "opened", "updated", "acknowledged", "escalated", "mitigated", "resolved", "closed", "reopened", "approval", "notice",
+        "comment", "items", "postmortem",
     )  # fmt: skip
 
     name = models.CharField(max_length=120, unique=True)
@@ -191,7 +192,9 @@ class Delivery(models.Model):
         "incidents.Event", on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
     kind = models.CharField(max_length=16)
-    place = models.CharField(max_length=200, blank=True, help_text="Channel or the like whose rate it shares.")
+    place = models.CharField(
+        max_length=200, blank=True, help_text="Channel or the like whose rate it shares."
+    )
     idempotency_key = models.CharField(max_length=200)
     announcement = models.JSONField(help_text="The facts, as contract.Announcement.")
     state = models.CharField(max_length=10, choices=STATES, default="queued")

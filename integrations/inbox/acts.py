@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from incidents import lifecycle
-from incidents.access import NotAllowed, can
+from incidents.access import NotAllowed, can, visible
 from incidents.models import Event, Incident, SeverityAssessment, User
 from incidents.models.event import told_by
 from incidents.wake import wake
@@ -23,6 +23,8 @@ from integrations.shelf import provider
 from playbooks import approvals
 from playbooks.models import Approval
 
+#: Incidents that a list names.
+LISTED = 20
 #: Events after which the value here is newer than what was done outside before them.
 FIELDS = {
     "assign": ("incident.assigned",),
@@ -74,8 +76,10 @@ def _incident(asked: Instruction, connection: Connection) -> Incident | None:
     if key.isdecimal() and len(key) < 18:
         return Incident.objects.filter(pk=int(key)).first()
     if asked.remote_id:
-        link = RemoteLink.objects.filter(connection=connection, remote_id=asked.remote_id).first()
-        return link.incident if link else None
+        for told in (RemoteLink, Delivery):  # the whole of it, or one message about it
+            found = told.objects.filter(connection=connection, remote_id=asked.remote_id).first()
+            if found is not None:
+                return found.incident
     return None
 
 
@@ -106,6 +110,8 @@ def _do(
     if asked.verb == "declare":
         made = Incident.declare(title=asked.text[:300] or "Incident without a title", by=person)
         return f"{made.key} is open.", made
+    if asked.verb == "list":
+        return _list(person), None
     if incident is None or not can(person, "incident.see", incident):
         raise Declined("There is no such incident. It may have been named wrongly, or is not open to you.")
     locked = (
@@ -113,6 +119,21 @@ def _do(
     )
     _conflicts(asked, connection, locked)
     return _VERBS[asked.verb](asked, locked, person), locked
+
+
+def _list(person: User) -> str:
+    """The open incidents that the person may see and that may leave the house, the worst first."""
+    # restricted incidents are not told outside
+    incidents = Incident.objects.filter(state__in=lifecycle.OPEN, restricted=False)
+    open_ones = visible(person, incidents).select_related("owner")
+    found = list(open_ones.order_by("severity", "-opened_at")[: LISTED + 1])
+    if not found:
+        return "No incident is open."
+    lines = [
+        f"{one.key} SEV{one.severity} {lifecycle.TITLES[one.state].lower()}, {one.owner or 'nobody owns it'}: {one.title}"
+        for one in found[:LISTED]
+    ]
+    return "\n".join([*lines, "… and more."] if len(found) > LISTED else lines)
 
 
 def _conflicts(asked: Instruction, connection: Connection, incident: Incident) -> None:

@@ -52,6 +52,8 @@ KINDS = {
     "storm.ended": "notice",
     "silence.ended": "opened",
 }
+#: Alerts of one incident that are named to the tool they came from.
+ALERTS = 20
 #: These tell an outside tool that something it shows is over: they pass through silence.
 ENDINGS = frozenset({"mitigated", "resolved", "closed"})
 
@@ -91,7 +93,7 @@ def routes_for(kind: str, incident: Incident | None) -> list[Route]:
     for route in Route.objects.filter(active=True, connection__enabled=True).select_related("connection"):
         if route.kinds and kind not in route.kinds:
             continue
-        if kind not in shelf.provider(route.connection.provider).carries:
+        if not shelf.provider(route.connection.provider).takes(kind, route.connection.settings):
             continue
         if secret and not any(m.name == "restricted" for line in parse(route.matchers) for m in line):
             continue
@@ -131,15 +133,21 @@ def on_event(event: Event) -> None:
 
 def routed(what: Announcement, route: Route, incident: Incident | None) -> Announcement:
     """The announcement as this route sends it: to its channel, in its words."""
+    if what.kind == "acknowledged" and incident is not None:
+        what = replace(what, alerts=alerts_of(incident, route.connection))
     if not route.channel and not route.template.strip():
         return what
     key = f"{what.idempotency_key}:{route.channel}"[:200] if route.channel else what.idempotency_key
+    text = worded(route.template, what, incident)
     return replace(
-        what,
-        channel=route.channel,
-        idempotency_key=key,
-        text=worded(route.template, what, incident) or what.text,
+        what, channel=route.channel, idempotency_key=key, text=text or what.text, worded=bool(text)
     )
+
+
+def alerts_of(incident: Incident, connection: Connection) -> tuple[dict[str, str], ...]:
+    """The labels of the incident's firing alerts that came in by this connection, ALERTS at most."""
+    firing = incident.alerts.filter(status="firing", origin=connection.origin).order_by("pk")
+    return tuple(firing.values_list("labels", flat=True)[:ALERTS])
 
 
 def worded(template: str, what: Announcement, incident: Incident | None) -> str:
@@ -231,7 +239,9 @@ def queue(
             "incident": incident,
             "event": event,
             "kind": what.kind,
-            "place": what.channel[:200],
+            "place": what.kind
+            if what.kind == "answer"
+            else what.channel[:200],  # each has a place of its own
             "announcement": asdict(what),
             "next_attempt_at": timezone.now(),
         },
@@ -246,8 +256,11 @@ def restore(data: Mapping[str, Any]) -> Announcement:
     pairs = {
         name: tuple((str(a), str(b)) for a, b in data.get(name, ())) for name in ("facts", "links", "actions")
     }
-    items = tuple({str(name): str(value) for name, value in one.items()} for one in data.get("items", ()))
-    return Announcement(**{**data, **pairs, "items": items})
+    listed = {
+        name: tuple({str(key): str(value) for key, value in one.items()} for one in data.get(name, ()))
+        for name in ("items", "alerts")
+    }
+    return Announcement(**{**data, **pairs, **listed})
 
 
 def link_of(connection: Connection, incident: Incident | None) -> dict[str, Any] | None:

@@ -191,7 +191,7 @@ def _delivered(delivery: Delivery, fence: int, sent: Sent, transcript: list[Any]
     now = timezone.now()
     with transaction.atomic():
         kept = Delivery.objects.filter(pk=delivery.pk, fence=fence, state="sending").update(
-            state="delivered", delivered_at=now, lease_until=None, last_error="", remote_id=sent.remote_id[:300],
+            state="delivered", delivered_at=now, lease_until=None, last_error="", remote_id=(sent.part or sent.remote_id)[:300],
             last_status=_status(transcript), transcript=_rows(transcript),
         )  # fmt: skip
         about_it = delivery.incident is not None and delivery.announcement.get("incident_key")

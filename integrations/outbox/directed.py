@@ -36,9 +36,10 @@ class Directed(Action):
     def precheck(self, ctx: StepContext) -> None:
         """The connection is there, carries such messages, and may be told of this incident."""
         connection = self._connection(ctx)
-        if self.kind not in shelf.provider(connection.provider).carries:
+        provider = shelf.provider(connection.provider)
+        if not provider.takes(self.kind, connection.settings):
             raise ActionError(
-                f"{connection} ({shelf.provider(connection.provider).title}) does not carry {self.kind!r}: name another "
+                f"{connection} ({provider.title}) does not carry {self.kind!r}, or lacks the settings for it: name another "
                 "connection."
             )
         if ctx.incident.restricted and not _may_know(connection):
@@ -140,7 +141,10 @@ class Directed(Action):
                 data={"key": key, "run": ctx.run.pk, "connection": connection.pk},
             )
         what = replace(
-            announcement_of(event, kind), idempotency_key=key, channel=str(ctx.params.get("channel") or "")
+            announcement_of(event, kind),
+            idempotency_key=key,
+            channel=str(ctx.params.get("channel") or ""),
+            worded=True,
         )
         return queue(connection, what, incident=ctx.incident, event=event)
 

@@ -22,6 +22,7 @@ from integrations.contract import (
     Provider,
     Refusal,
     Reply,
+    Request,
     Response,
     SendError,
     Sent,
@@ -39,12 +40,14 @@ pytestmark = pytest.mark.once
 KINDS = frozenset(
     {
         *("opened", "updated", "acknowledged", "escalated", "mitigated", "resolved", "closed", "reopened"),
-        *("approval", "notice", "test"),
+        *("approval", "notice", "test", "comment", "items", "postmortem", "answer"),
     }
 )
 EVERY = list(providers().values())
 INBOUND = [one for one in EVERY if one.inbound]
 OUTBOUND = [one for one in EVERY if one.outbound]
+#: the others speak another protocol, which their own tests cover
+HTTP = [one for one in OUTBOUND if any(item.kind == "url" for item in one.fields)]
 EXAMPLES = [
     pytest.param(one, example, id=f"{one.slug}-{example.name}") for one in INBOUND for example in one.examples
 ]
@@ -55,6 +58,7 @@ CARRIED = [
 every = pytest.mark.parametrize("one", EVERY, ids=lambda one: one.slug)
 inbound = pytest.mark.parametrize("one", INBOUND, ids=lambda one: one.slug)
 outbound = pytest.mark.parametrize("one", OUTBOUND, ids=lambda one: one.slug)
+over_http = pytest.mark.parametrize("one", HTTP, ids=lambda one: one.slug)
 carried = pytest.mark.parametrize(("one", "kind"), CARRIED)
 
 
@@ -307,7 +311,7 @@ def test_a_success_is_sent(one: Provider, kind: str) -> None:
     sent, requests = converse(compose(one, told(kind)), vendor)
     assert isinstance(sent, Sent)
     assert requests
-    if kind != "test":
+    if kind not in ("test", "answer"):
         assert sent.remote_id
     json.dumps([sent.remote_id, sent.url, dict(sent.data), sent.note])
 
@@ -317,7 +321,7 @@ def test_what_was_left_by_the_first_call_serves_the_next(one: Provider, kind: st
     vendor = VENDORS[one.slug]()
     first, _ = converse(compose(one, told("opened")), vendor)
     second, _ = converse(compose(one, told(kind), link_of(first)), vendor)
-    if kind != "test":
+    if kind not in ("test", "answer"):
         assert second.remote_id == first.remote_id
 
 
@@ -374,13 +378,21 @@ def failed(one: Provider, kind: str, answer: Response | SendError) -> SendError:
 @carried
 def test_the_same_announcement_says_the_same_twice(one: Provider, kind: str) -> None:
     """Retries and restarts compose anew: nothing on the wire may depend on when or how often."""
-    requests = [converse(compose(one, told(kind)), VENDORS[one.slug]())[1] for _ in range(2)]
-    assert requests[0] == requests[1]
+    first, second = (converse(compose(one, told(kind)), VENDORS[one.slug]())[1] for _ in range(2))
+    assert [_timeless(request) for request in first] == [_timeless(request) for request in second]
+
+
+def _timeless(request: Request) -> Request:
+    """Without the signature of the very moment, which Standard Webhooks asks for."""
+    moment = ("webhook-timestamp", "webhook-signature")
+    return replace(
+        request, headers={name: text for name, text in request.headers.items() if name not in moment}
+    )
 
 
 @carried
 def test_an_announcement_of_bare_necessities_is_sent(one: Provider, kind: str) -> None:
-    bare = Announcement(kind, "k1", "INC-9", "", 5, "")
+    bare = Announcement(kind, "k1", "INC-9", "", 5, "", channel=told(kind).channel)
     assert isinstance(converse(compose(one, bare), VENDORS[one.slug]())[0], Sent)
 
 
@@ -435,7 +447,7 @@ def over_the_wire(one: Provider, base: str) -> SendError:
     return caught.value
 
 
-@outbound
+@over_http
 @pytest.mark.parametrize(
     ("status", "retryable"), [(400, False), (401, False), (404, False), (429, True), (500, True), (503, True)]
 )
@@ -450,14 +462,14 @@ def test_a_vendors_answers_are_understood_over_the_wire(
     assert error.transcript[0][1]["status"] == status
 
 
-@outbound
+@over_http
 def test_a_vendor_that_hangs_up_is_tried_again(one: Provider, settings: Settings) -> None:
     settings.HOLDFAST_EGRESS_ALLOW = ["127.0.0.0/8"]
     with raw_server(lambda connection: None) as base:
         assert over_the_wire(one, base).retryable
 
 
-@outbound
+@over_http
 def test_a_vendor_at_a_private_address_needs_permission(one: Provider, settings: Settings) -> None:
     settings.HOLDFAST_EGRESS_ALLOW = []
     with server(reply()) as (base, seen):

@@ -75,6 +75,8 @@ def told(kind: str = "opened", **facts: Any) -> Announcement:
         "links": (("Dashboard", "https://grafana.example.org/d/psi"),),
         "actions": (("Approve", "https://holdfast.example.org/approvals/3/"),),
     }
+    if kind == "answer":  # to where the person asked
+        known["channel"] = "https://hooks.slack.com/commands/T1/2/3"
     return Announcement(kind=kind, **{**known, **facts})
 
 
