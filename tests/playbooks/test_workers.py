@@ -205,3 +205,63 @@ def test_what_comes_of_a_step_is_written_whole_or_not_at_all(world: World) -> No
     row = run.steps.get()
     assert (run.state, run.cursor, row.state, row.tries) == ("running", {"next": "A"}, "running", 1)
     assert not run.incident.events.filter(kind__in=("step.done", "run.succeeded")).exists()
+
+
+def test_branches_are_at_work_at_the_same_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    together = threading.Barrier(2)
+
+    class Meet(Action):
+        title = "Meet"
+        timeout = 0
+
+        def run(self, ctx: StepContext) -> Outcome:
+            together.wait(10)  # each waits for the other
+            return Done()
+
+    found = {**shelf.actions(), "meet": Meet()}
+    monkeypatch.setattr(shelf, "actions", lambda: found)
+    run = started(
+        """
+        - id: P
+          kind: parallel
+          title: Both
+          branches:
+            - {name: one, steps: [{id: A, kind: auto, title: Meet, action: meet}]}
+            - {name: two, steps: [{id: B, kind: auto, title: Meet, action: meet}]}
+        """,
+        incident=scenes.incident(severity=2),
+    )
+    assert at_once(1, lambda: engine.advance(run.pk, now=NOON)) == []
+    ids = iter(run.children.values_list("pk", flat=True))
+    assert at_once(2, lambda: engine.advance(next(ids), now=NOON)) == []
+    assert at_once(1, lambda: engine.advance(run.pk, now=NOON)) == []
+    run.refresh_from_db()
+    assert run.state == "succeeded", run.reason
+
+
+def test_many_workers_at_many_items_miss_no_end_and_lock_nobody_out(world: World) -> None:
+    run = started(
+        """
+        - id: F
+          kind: for_each
+          title: Each
+          items: [1, 2, 3, 4, 5, 6, 7, 8]
+          limit: 3
+          steps: [{id: F-1, kind: auto, title: Off, action: switch, with: {model: champion, share: 5}}]
+        """,
+        incident=scenes.incident(severity=2),
+    )
+    Run.objects.update(wake_at=NOON)
+
+    def work() -> None:
+        end = time.monotonic() + 40
+        while time.monotonic() < end and Run.objects.filter(state__in=Run.LIVE).exists():
+            due = Run.objects.filter(state__in=("queued", "running", "waiting"), wake_at__lte=NOON)
+            for pk in due.order_by("?").values_list("pk", flat=True):
+                engine.advance(pk, now=NOON)
+
+    assert at_once(4, work) == []
+    run.refresh_from_db()
+    assert run.state == "succeeded", run.reason
+    assert run.children.filter(state="succeeded").count() == 8
+    assert len({key for _, key in world.writes}) == 8
