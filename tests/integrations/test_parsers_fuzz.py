@@ -104,7 +104,7 @@ def _change(draw: st.DrawFn, made: Any, path: tuple[Any, ...]) -> None:
         case 1:
             at[key] = [at[key], at[key]]
         case _:
-            at[key] = draw(REPLACEMENT)
+            at[key] = copy.deepcopy(draw(REPLACEMENT))  # a later change may alter it
 
 
 def _has(value: Any, key: Any) -> bool:
