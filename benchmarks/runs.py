@@ -83,7 +83,7 @@ def part(sizes: Sizes, folder: Path, postgres: Postgres, redis: Redis) -> Part:
             "time of a step over that of a DBOS workflow",
             ratio_of_pairs(ours, found["DBOS workflow"]),
             "≤",
-            0.75,
+            1.0,
         ),
         Expectation(
             "time of a step over that of a bare chain, two workers",
