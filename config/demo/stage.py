@@ -20,6 +20,7 @@ from incidents import outbox
 from incidents.models import AISystem, Incident, Task, User
 from integrations.inbox import drain
 from integrations.inbox.receive import predispatch
+from integrations.models import Pace
 from integrations.outbox import deliver
 from playbooks import approvals, engine
 from playbooks.models import Approval, Run
@@ -100,6 +101,7 @@ class Stage:
                 engine.advance(pk)
                 worked += 1
             for pk in list(deliver.due().values_list("pk", flat=True)):
+                Pace.objects.all().delete()  # a story's days pass here in seconds
                 deliver.deliver(pk)
                 worked += 1
             if not worked:
