@@ -89,7 +89,8 @@ def _person(asked: Instruction, connection: Connection) -> User | None:
         known = PersonLink.objects.filter(connection=connection, remote_id=asked.by_id).first()
         if known:
             return known.user
-    return _by_mail(asked.by)
+    people = connection.poll_memory.get("people")  # of tools that can be asked who is who
+    return _by_mail(asked.by or (str(people.get(asked.by_id) or "") if isinstance(people, dict) else ""))
 
 
 def _by_mail(address: str) -> User | None:

@@ -22,12 +22,16 @@ class Slack:
 
     errors: Mapping[str, str] = field(default_factory=dict)
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    room: str = ""  #: the name of a channel that is there already
 
     def __call__(self, request: Request) -> Response:
         method = path_of(request).removeprefix("/api/")
         self.asked.append((method, request.json or dict(request.params)))
         if method in self.errors:
             return answered(200, {"ok": False, "error": self.errors[method]})
+        if method in ("conversations.create", "users.lookupByEmail", "conversations.list"):
+            found = {"channel": {"id": "C9"}, "user": {"id": "U0BOB"}}
+            return answered(200, {"ok": True, **found, "channels": [{"id": "C8", "name": self.room}]})
         if method == "chat.getPermalink":
             return answered(200, {"ok": True, "permalink": "https://acme.slack.com/archives/C1/p1"})
         return answered(200, {"ok": True, "channel": "C1", "ts": f"1700000000.00000{len(self.asked)}"})
