@@ -143,10 +143,12 @@ def _level(incident: Mapping[str, Any]) -> Level | None:
 
 def _instructed(what: _Happened) -> list[Said]:
     agent, data = what.agent, what.data
+    identity = text(what.incident.get("id"))
     told: dict[str, Any] = {
-        "delivery_key": what.id,
+        # an event without an id of its own is told apart by what it says
+        "delivery_key": what.id or normalise.fingerprint(what.kind, identity, what.key, what.at, agent, data),
         "incident_key": what.key,
-        "remote_id": text(what.incident.get("id")),
+        "remote_id": identity,
         "by_id": text(agent.get("id")),
         "by_name": text(agent.get("summary")),
         "at": what.at,
