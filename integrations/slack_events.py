@@ -104,7 +104,7 @@ def _commanded(message: Mapping[str, Any]) -> list[Said]:
     elif room:
         key = room[1].upper()
     told: dict[str, Any] = {
-        "delivery_key": key_of(message),
+        "delivery_key": key_of(message) or f"{text(message.get('user_id'))} {word} {rest}",
         "by_id": text(message.get("user_id")),
         "by_name": text(message.get("user_name")),
         "answer_to": text(message.get("response_url")),
@@ -138,7 +138,7 @@ def _written(message: Mapping[str, Any]) -> list[Said]:
         return []
     return [
         Instruction(
-            verb="comment", delivery_key=key_of(message), remote_id=f"{channel}:{thread}", text=said,
+            verb="comment", delivery_key=key_of(message) or f"{channel} {ts}", remote_id=f"{channel}:{thread}", text=said,
             by_id=person, at=normalise.moment(ts), remote_part=f"{channel}:{ts}",
         )
     ]  # fmt: skip

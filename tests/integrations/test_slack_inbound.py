@@ -22,13 +22,13 @@ SLACK = provider("slack")
 FORM = "application/x-www-form-urlencoded"
 SAMPLES = {
     "block_actions_ack_with_message": "handshake",
-    "block_actions_ack_with_message.form": "handshake",
+    "block_actions_ack_with_message.form": "set aside",
     "block_actions_ack_with_message.form.txt": "handshake",
     "block_actions_button": "handshake",
-    "block_actions_button.form": "handshake",
+    "block_actions_button.form": "set aside",
     "block_actions_button.form.txt": "handshake",
     "events_url_verification": "handshake",
-    "slash_command_official_vector.form": "1 list",
+    "slash_command_official_vector.form": "set aside",
     "slash_command_official_vector.form.txt": "1 list",
 }
 ANSWER = "https://hooks.slack.com/actions/T1/2/3"
