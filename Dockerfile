@@ -13,6 +13,7 @@ COPY config /srv/holdfast/config
 COPY incidents /srv/holdfast/incidents
 COPY playbooks /srv/holdfast/playbooks
 COPY integrations /srv/holdfast/integrations
+COPY docs/integrations /srv/holdfast/docs/integrations
 ENV PATH=/opt/holdfast/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     HOLDFAST_DATA=/var/lib/holdfast HOLDFAST_LOG_FORMAT=json
 WORKDIR /srv/holdfast

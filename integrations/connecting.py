@@ -20,7 +20,7 @@ from integrations.models import Connection
 from integrations.normalise import listed
 from integrations.shelf import provider
 
-#: How long a rotated address stays good.
+#: How long a rotated address, and a secret that was changed, stay good.
 OVERLAP = timedelta(days=1)
 
 #: Settings that every receiving connection has, whatever its provider.
@@ -107,7 +107,10 @@ def connect(
     elif row.provider != slug:
         raise ValueError(f'"{name}" is a connection of {row.provider} already; choose another name.')
     changes = changes or {}
-    row.settings = clean(kind, {**row.settings, **changes})
+    before = {} if created else dict(row.settings)
+    row.settings = clean(kind, {**before, **changes})
+    if kind.inbound:
+        _keep_former_secrets(row, kind, before)
     url = _new_address(row) if kind.inbound and (rotate or not row.token_digest) else None
     row.save()
     Event.objects.create(
@@ -133,6 +136,42 @@ def switch(row: Connection, *, on: bool, reason: str = "", by: User | None = Non
             data={"connection": row.pk, "reason": reason},
         )
         transaction.on_commit(tokens.forget)
+
+
+def hold(row: Connection, reason: str, *, by: User | None = None) -> None:
+    """Send nothing to the connection until `integrations.outbox.deliver.resume`; it goes on receiving."""
+    with transaction.atomic():
+        row.sending_paused = reason[:300]
+        row.save(update_fields=["sending_paused"])
+        Event.objects.create(
+            kind="connection.held",
+            by=by,
+            text=f'Sending to "{row.name}" paused: {reason}',
+            data={"connection": row.pk, "reason": reason},
+        )
+
+
+def expect(row: Connection, every: int | None, *, by: User | None = None) -> None:
+    """Open an alert when the source is silent for more than `every` seconds; None: never."""
+    with transaction.atomic():
+        row.expect_every = every
+        row.save(update_fields=["expect_every"])
+        Event.objects.create(
+            kind="connection.changed",
+            by=by,
+            text=f'"{row.name}" is expected to report '
+            + (f"every {every / 60:g} min." if every else "whenever it likes."),
+            data={"connection": row.pk, "expect_every": every},
+        )
+
+
+def _keep_former_secrets(row: Connection, kind: Provider, before: Mapping[str, Any]) -> None:
+    secret = [field.name for field in fields_of(kind) if field.secret]
+    changed = {
+        name: before[name] for name in secret if before.get(name) and before[name] != row.settings.get(name)
+    }
+    if changed:
+        row.former_secrets, row.former_secrets_until = changed, timezone.now() + OVERLAP
 
 
 def _new_address(row: Connection) -> str:

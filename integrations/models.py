@@ -31,6 +31,9 @@ class Connection(models.Model):
         max_length=64, null=True, blank=True, unique=True, editable=False
     )
     previous_token_until = models.DateTimeField(null=True, blank=True, editable=False)
+    #: secrets as they were before they were changed: senders that still use them are heard until then
+    former_secrets = EncryptedJSONField(default=dict, editable=False)
+    former_secrets_until = models.DateTimeField(null=True, blank=True, editable=False)
     created_by = models.ForeignKey("incidents.User", on_delete=models.SET_NULL, null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     last_received_at = models.DateTimeField(null=True, blank=True)
@@ -290,3 +293,8 @@ class RemoteAct(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} by {self.by}: {self.result}"
+
+    @property
+    def mark(self) -> str:
+        """The state whose badge it wears."""
+        return {"done": "succeeded", "refused": "failed"}.get(self.result, "queued")

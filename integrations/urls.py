@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from integrations.pages import connections, deliveries, inbox, routes
+from integrations.pages import connections, deliveries, inbox, routes, running
 
 app_name = "integrations"
 urlpatterns = [
@@ -12,6 +12,10 @@ urlpatterns = [
     path("connections/<int:pk>/switch/", connections.switch, name="switch"),
     path("connections/<int:pk>/address/", connections.address, name="address"),
     path("connections/<int:pk>/test/", connections.test, name="test"),
+    path("connections/<int:pk>/sending/", running.sending, name="sending"),
+    path("connections/<int:pk>/last/", running.last, name="last"),
+    path("connections/<int:pk>/expectation/", running.expectation, name="expectation"),
+    path("connections/<int:pk>/people/", running.people, name="people"),
     path("connections/<int:pk>/routes/", routes.routes, name="routes"),
     path("connections/<int:pk>/routes/<int:route>/", routes.route, name="route"),
     path("deliveries/", deliveries.deliveries, name="deliveries"),

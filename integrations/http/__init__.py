@@ -26,7 +26,7 @@ from integrations.http.guard import CONNECT_SECONDS, Deadline, current_deadline,
 from integrations.http.hops import address_of, follow
 from integrations.masking import mask, shown_url
 
-__all__ = ["Exchange", "fetch_bytes", "mask", "run", "send"]
+__all__ = ["Exchange", "fetch_bytes", "kept_request", "mask", "run", "send"]
 
 log = logging.getLogger(__name__)
 
@@ -97,10 +97,10 @@ def run(
             try:
                 response = send(request, secrets=secrets)
             except SendError as error:
-                transcript.append((_kept_request(request, secrets), {"error": mask(str(error), secrets)}))
+                transcript.append((kept_request(request, secrets), {"error": mask(str(error), secrets)}))
                 request = conversation.throw(error)
             else:
-                transcript.append((_kept_request(request, secrets), _kept_response(response, secrets)))
+                transcript.append((kept_request(request, secrets), _kept_response(response, secrets)))
                 request = conversation.send(response)
             turn()
     except StopIteration as end:
@@ -223,7 +223,8 @@ def _reason(error: BaseException, seconds: float) -> str:
 # --- what is kept --------------------------------------------------------------------------------------
 
 
-def _kept_request(request: Request, secrets: Sequence[str]) -> dict[str, Any]:
+def kept_request(request: Request, secrets: Sequence[str]) -> dict[str, Any]:
+    """A request as it may be shown and stored: secrets masked, the body cut."""
     raw = mask(_decode(request.body or b"", None), secrets)[:KEPT_CHARACTERS]
     return {
         "method": request.method,

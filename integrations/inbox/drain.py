@@ -71,18 +71,35 @@ def replay(message_ids: Iterable[int], by: User | None = None) -> int:
     with transaction.atomic():
         waiting = InboxMessage.objects.filter(pk__in=list(message_ids), status="set_aside")
         ids = sorted(waiting.select_for_update().values_list("pk", flat=True))
-        if not ids:
-            return 0
-        InboxMessage.objects.filter(pk__in=ids).update(status="new", attempts=0, error="", processed_at=None)
-        Event.objects.create(
-            kind="inbox.replayed",
-            by=by,
-            text=f"{_messages(len(ids))} put back in line to be read again.",
-            data={"messages": ids},
-        )
-        wake.wake("inbox")
-        wake.wake("outbox")
+        _back_in_line(ids, by)
     return len(ids)
+
+
+def replay_last(sender: Connection, by: User | None = None) -> InboxMessage | None:
+    """Read the newest message of a connection once more, whatever became of it; None when there is none.
+
+    It reports what its sender said last, so a second reading changes no state: the same fingerprint is the same
+    alert, and what a person did outside is carried out once by its key.
+    """
+    with transaction.atomic():
+        newest = InboxMessage.objects.filter(connection=sender).order_by("-id").select_for_update().first()
+        if newest is not None and newest.status != "new":
+            _back_in_line([newest.pk], by)
+    return newest
+
+
+def _back_in_line(ids: list[int], by: User | None) -> None:
+    if not ids:
+        return
+    InboxMessage.objects.filter(pk__in=ids).update(status="new", attempts=0, error="", processed_at=None)
+    Event.objects.create(
+        kind="inbox.replayed",
+        by=by,
+        text=f"{_messages(len(ids))} put back in line to be read again.",
+        data={"messages": ids},
+    )
+    wake.wake("inbox")
+    wake.wake("outbox")
 
 
 def _can_skip_locked() -> bool:

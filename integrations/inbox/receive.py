@@ -126,8 +126,8 @@ def _receive(who: Caller, environ: Environ, body: bytes) -> Answer:
         query=environ.get("QUERY_STRING", ""),
     )
     try:
-        items = provider.admit(inbound, who.settings)
-        reply = provider.handshake(inbound, who.settings) if items == 0 else None
+        items, valid = _admitted(provider, inbound, who)
+        reply = provider.handshake(inbound, valid) if items == 0 else None
     except Refusal as refusal:
         raise Problem(refusal.status, str(refusal)) from refusal
     if reply is not None:
@@ -152,6 +152,17 @@ def _receive(who: Caller, environ: Environ, body: bytes) -> Answer:
     if provider.accepted is not None:
         return provider.accepted.status, provider.accepted.headers, provider.accepted.body
     return 202, {"Content-Type": JSON}, b'{"receipt":"%b","items":%d}' % (str(receipt).encode(), items)
+
+
+def _admitted(provider: Provider, inbound: Inbound, who: Caller) -> tuple[int, Mapping[str, Any]]:
+    """Items of the message, and the settings under which it is genuine: secrets that were changed count for a
+    day, as the sender cannot be changed at the same moment. Raises Refusal."""
+    try:
+        return provider.admit(inbound, who.settings), who.settings
+    except Refusal as refusal:
+        if refusal.status != 401 or who.former_until is None or who.former_until <= inbound.received_at:
+            raise
+        return provider.admit(inbound, who.former), who.former
 
 
 def _greet(provider: Provider, who: Caller, inbound: Inbound) -> Answer:

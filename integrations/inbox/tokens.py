@@ -44,6 +44,9 @@ class Caller:
     paused_reason: str
     until: datetime | None
     bucket: Bucket | None = field(compare=False)
+    #: the settings with the secrets that were changed a short while ago; good until `former_until`
+    former: Mapping[str, Any] = field(default_factory=dict)
+    former_until: datetime | None = None
 
 
 _lock = threading.Lock()
@@ -100,6 +103,8 @@ def _look_up(digest: str) -> Caller | None:
         paused_reason=row.paused_reason,
         until=None if row.token_digest == digest else row.previous_token_until,
         bucket=_bucket(row),
+        former={**row.settings, **row.former_secrets} if row.former_secrets_until else {},
+        former_until=row.former_secrets_until,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from django.conf import settings
 from django.utils import timezone
@@ -21,7 +22,7 @@ from playbooks.expressions import ExpressionError, substitute
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from incidents.models import Event, Incident
+    from incidents.models import Event, Incident, User
 
 #: event kind → announcement kind. Severity changes are decided in `kind_of`.
 KINDS = {
@@ -88,19 +89,20 @@ def routes_for(kind: str, incident: Incident | None) -> list[Route]:
     """Active routes that carry this kind for this incident. A restricted incident leaves the house
     only by routes that name `restricted` themselves."""
     labels = labels_of(incident)
-    secret = labels["restricted"] == "true"
-    found = []
-    for route in Route.objects.filter(active=True, connection__enabled=True).select_related("connection"):
-        if route.kinds and kind not in route.kinds:
-            continue
-        if not shelf.provider(route.connection.provider).takes(kind, route.connection.settings):
-            continue
-        if secret and not any(m.name == "restricted" for line in parse(route.matchers) for m in line):
-            continue
-        if route.matchers.strip() and not any_line_matches(route.matchers, labels):
-            continue
-        found.append(route)
-    return found
+    active = Route.objects.filter(active=True, connection__enabled=True).select_related("connection")
+    return [route for route in active if leads(route, kind, labels)]
+
+
+def leads(route: Route, kind: str, labels: Mapping[str, str]) -> bool:
+    """Whether news of this kind, about an incident with these labels, goes by the route."""
+    if route.kinds and kind not in route.kinds:
+        return False
+    if not shelf.provider(route.connection.provider).takes(kind, route.connection.settings):
+        return False
+    named = any(m.name == "restricted" for line in parse(route.matchers) for m in line)
+    if labels["restricted"] == "true" and not named:
+        return False
+    return not route.matchers.strip() or any_line_matches(route.matchers, labels)
 
 
 def on_event(event: Event) -> None:
@@ -204,6 +206,7 @@ def announcement_of(event: Event, kind: str) -> Announcement:
         document=document_of(incident) if kind == "postmortem" else "",
         items=items_of(incident) if kind in ("postmortem", "items") else (),
         approval=str(event.data.get("approval") or ""),
+        owner_email=incident.owner.email if incident.owner else "",
     )
 
 
@@ -249,6 +252,16 @@ def queue(
     if made:
         wake("delivery", delivery.pk)
     return delivery
+
+
+def queue_test(connection: Connection, *, by: User) -> Delivery:
+    """Queue a message that says it is a test; each is a delivery of its own."""
+    what = Announcement(
+        kind="test", idempotency_key=f"test:{uuid4()}", incident_key="TEST", title="Test from Holdfast", severity=5,
+        state="", text=f"{by} tested this connection. Nothing is wrong.", url=settings.HOLDFAST_BASE_URL,
+        source="Holdfast", at=timezone.now().isoformat(),
+    )  # fmt: skip
+    return queue(connection, what)
 
 
 def restore(data: Mapping[str, Any]) -> Announcement:

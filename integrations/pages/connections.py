@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
-from django.conf import settings as site
 from django.contrib import messages
-from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from incidents.access import can, require
+from incidents.markdown import render as as_html
 from incidents.pages.door import me, signed_in
 from incidents.pages.keyset import page_of
-from integrations import connecting, shelf
-from integrations.contract import Announcement, Inbound, Provider, Unreadable
+from integrations import connecting, guide, health, shelf
+from integrations.contract import Inbound, Provider, Unreadable
 from integrations.masking import mask
-from integrations.models import Connection, Delivery, InboxMessage
-from integrations.outbox.announce import queue
-from integrations.pages.forms import NameForm, PauseForm, SettingsForm, TrialForm
+from integrations.models import Connection
+from integrations.outbox.announce import queue_test
+from integrations.pages.forms import (
+    ExpectForm,
+    HoldForm,
+    NameForm,
+    PauseForm,
+    PersonForm,
+    SettingsForm,
+    TrialForm,
+)
 from integrations.secrets import SecretsUnreadable
 
 PAGE = 40
@@ -47,9 +50,9 @@ def connections(request: HttpRequest) -> HttpResponse:
     """All connections, those in trouble marked."""
     require(me(request), "config.see")
     page = page_of(light(), ["name", "id"], request.GET.get("after", ""), PAGE)
-    health = health_of([row.pk for row in page.rows])
+    unfinished = health.unfinished([row.pk for row in page.rows])
     rows = [
-        {"row": row, "kind": kind_of(row.provider), **health[row.pk], "mark": mark_of(row)}
+        {"row": row, "kind": kind_of(row.provider), **unfinished[row.pk], "mark": mark_of(row)}
         for row in page.rows
     ]
     context = {"rows": rows, "page": page, "can_edit": can(me(request), "config.edit")}
@@ -60,26 +63,16 @@ def mark_of(row: Connection) -> tuple[str, str]:
     """(state for the badge, word): how a connection is, by what happened last."""
     if not row.enabled:
         return "paused", "Paused"
+    if row.sending_paused:
+        return "paused", "Not sending"
+    if row.silent_since:
+        return "failed", "Silent"
     good = max(filter(None, (row.last_success_at, row.last_received_at)), default=None)
     if row.last_error_at and (good is None or row.last_error_at > good):
         return "failed", "Failing"
     if good is None:
         return "queued", "Not used yet"
     return "succeeded", "Working"
-
-
-def health_of(ids: list[int]) -> dict[int, dict[str, int]]:
-    """{connection: {"waiting", "dead", "set_aside", "unread"}}: rows that are not finished."""
-    found: dict[int, dict[str, int]] = defaultdict(
-        lambda: {"waiting": 0, "dead": 0, "set_aside": 0, "unread": 0}
-    )
-    out = Delivery.objects.filter(connection__in=ids, state__in=("queued", "sending", "dead")).order_by()
-    for number, state, n in out.values_list("connection", "state").annotate(n=Count("id")):
-        found[number]["dead" if state == "dead" else "waiting"] += n
-    inward = InboxMessage.objects.filter(connection__in=ids, status__in=("new", "set_aside")).order_by()
-    for number, status, n in inward.values_list("connection", "status").annotate(n=Count("id")):
-        found[number]["unread" if status == "new" else "set_aside"] += n
-    return found
 
 
 @never_cache
@@ -103,8 +96,16 @@ def new(request: HttpRequest) -> HttpResponse:
         else:
             return _made(request, made)
     status = 422 if request.method == "POST" else 200
-    context = {"kind": kind, "name_form": name, "form": form}
+    context = {"kind": kind, "name_form": name, "form": form, **_guide(kind)}
     return render(request, "integrations/new.html", context, status=status)
+
+
+def _guide(kind: Provider) -> dict[str, Any]:
+    """The steps of the set-up as HTML, and a message as the vendor sends it."""
+    return {
+        "steps": as_html(guide.steps(kind.slug), headings_from=3),
+        "example": guide.example(kind) if kind.inbound else "",
+    }
 
 
 def _made(request: HttpRequest, made: connecting.Made) -> HttpResponse:
@@ -113,7 +114,8 @@ def _made(request: HttpRequest, made: connecting.Made) -> HttpResponse:
         messages.success(request, f"{made.connection} is ready. Send a test to see it work.")
         return redirect("integrations:connection", made.connection.pk)
     context = {
-        "connection": made.connection, "url": made.url, "created": made.created, "kind": kind_of(made.connection.provider)
+        "connection": made.connection, "url": made.url, "created": made.created, "kind": kind_of(made.connection.provider),
+        **_guide(shelf.provider(made.connection.provider)),
     }  # fmt: skip
     return render(request, "integrations/made.html", context, status=201)
 
@@ -162,7 +164,14 @@ def _page(request: HttpRequest, row: Connection, kind: Provider | None) -> dict[
         "routes": list(row.routes.all()),
         "received": list(row.messages.defer("body", "headers")[:LAST]),
         "sent": list(row.deliveries.defer("announcement", "transcript")[:LAST]),
-        **health_of([row.pk])[row.pk],
+        "health": health.of(row),
+        "polled": health.polled(row),
+        "people": list(row.people.select_related("user").order_by("remote_id")),
+        "acts": list(row.acts.select_related("incident")[:LAST]),
+        "person_form": PersonForm(),
+        "hold_form": HoldForm(prefix="hold"),
+        "expect_form": ExpectForm.of(row),
+        **(_guide(kind) if kind else {}),
     }
 
 
@@ -174,8 +183,11 @@ def _stored(row: Connection) -> tuple[str, dict[str, Any]]:
 
 
 def _example(request: HttpRequest, row: Connection) -> dict[str, str]:
-    """The message to try: one that was received, named by `?message=`, with credentials masked."""
+    """The message to try: the provider's example (`?message=example`), or one that was received, by its number,
+    with credentials masked."""
     wanted = request.GET.get("message", "")
+    if wanted == "example" and (kind := kind_of(row.provider)):
+        return {"message": guide.example(kind)}
     if not wanted.isdecimal() or len(wanted) > 15:
         return {}
     found = row.messages.filter(pk=int(wanted)).first()
@@ -241,19 +253,4 @@ def test(request: HttpRequest, pk: int) -> HttpResponse:
     if kind is None or not kind.outbound:
         messages.error(request, f"{row} does not send. Use its address to send it a message.")
         return redirect("integrations:connection", pk)
-    delivery = queue(row, replace(TEST, idempotency_key=f"test:{uuid4()}", at=timezone.now().isoformat(),
-                                  text=f"{me(request)} tested this connection. Nothing is wrong.",
-                                  url=site.HOLDFAST_BASE_URL))  # fmt: skip
-    return redirect("integrations:delivery", delivery.pk)
-
-
-#: What a test says; key, time and text are filled in.
-TEST = Announcement(
-    kind="test",
-    idempotency_key="",
-    incident_key="TEST",
-    title="Test from Holdfast",
-    severity=5,
-    state="",
-    source="Holdfast",
-)
+    return redirect("integrations:delivery", queue_test(row, by=me(request)).pk)

@@ -8,9 +8,10 @@ from typing import Any
 
 from django import forms
 
+from incidents.models import User
 from integrations.connecting import BadSettings, fields_of
 from integrations.contract import Field, Provider
-from integrations.models import Connection, Route
+from integrations.models import Connection, PersonLink, Route
 from integrations.shelf import provider
 
 CLEAR = "clear_"
@@ -117,6 +118,48 @@ class PauseForm(forms.Form):
     )
 
 
+class HoldForm(forms.Form):
+    """Why nothing is sent for now."""
+
+    reason = forms.CharField(
+        max_length=300, label="Reason", help_text="What is to be sent waits; receiving goes on."
+    )
+
+
+class ExpectForm(forms.Form):
+    """How long the source may be silent before that is an alert."""
+
+    minutes = forms.FloatField(
+        required=False,
+        min_value=1,
+        max_value=60 * 24 * 31,
+        label="Minutes of silence (optional)",
+        help_text="After so long without a message an alert opens: a monitor that died tells nobody. Empty: never.",
+    )
+
+    @classmethod
+    def of(cls, row: Connection) -> ExpectForm:
+        minutes = row.expect_every / 60 if row.expect_every else None
+        return cls(initial={"minutes": int(minutes) if minutes and minutes.is_integer() else minutes})
+
+    def seconds(self) -> int | None:
+        minutes = self.cleaned_data["minutes"]
+        return round(minutes * 60) if minutes else None
+
+
+class PersonForm(forms.ModelForm):
+    """Who somebody at the tool is here."""
+
+    class Meta:
+        model = PersonLink
+        fields = ("remote_id", "user")
+        labels = {"remote_id": "Id at the tool", "user": "Person here"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["user"].queryset = User.objects.filter(is_active=True).order_by("username")  # type: ignore[attr-defined]
+
+
 class TrialForm(forms.Form):
     """A message to try settings on, before they are saved."""
 
@@ -142,10 +185,16 @@ class RouteForm(forms.ModelForm):
 
     class Meta:
         model = Route
-        fields = ("name", "kinds", "matchers", "active", "position")
-        labels = {"matchers": "Only incidents with", "position": "Order"}
+        fields = ("name", "kinds", "matchers", "channel", "template", "active", "position")
+        labels = {
+            "matchers": "Only incidents with", "position": "Order", "channel": "Channel (optional)",
+            "template": "Words (optional)",
+        }  # fmt: skip
         widgets = {
-            "matchers": forms.Textarea(attrs={"class": "code", "rows": 3, "placeholder": 'severity=~"[12]"'})
+            "template": forms.Textarea(
+                attrs={"class": "code", "rows": 3, "placeholder": "{{ incident.key }}: {{ message.text }}"}
+            ),
+            "matchers": forms.Textarea(attrs={"class": "code", "rows": 3, "placeholder": 'severity=~"[12]"'}),
         }
 
     def __init__(self, slug: str, *args: Any, **kwargs: Any) -> None:
@@ -158,3 +207,19 @@ class RouteForm(forms.ModelForm):
             "restricted. Empty: every incident that is not restricted; a restricted one leaves only by a route "
             "that names it."
         )
+        self.fields["template"].help_text = (
+            "What the message says: {{ incident.title }}, {{ incident.owner }}, {{ system.name }}, {{ message.text }} and "
+            "the like are filled in. Empty: what happened, as it is."
+        )
+
+
+class PreviewForm(forms.Form):
+    """The real incident, and the news of it, that a route is tried on."""
+
+    incident = forms.CharField(label="Incident", max_length=20, help_text="Like INC-7.")
+    kind = forms.ChoiceField(label="News")
+
+    def __init__(self, slug: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        carried = [kind for kind in Route.KINDS if kind in provider(slug).carries and kind != "approval"]
+        self.fields["kind"].choices = [(kind, kind.capitalize()) for kind in carried]  # type: ignore[attr-defined]
