@@ -187,6 +187,8 @@ MOVES: dict[str, Move] = {
         Move("mark_false_positive", "Mark as false positive", (DETECTED, TRIAGED), FALSE_POSITIVE, (), "closed_at"),
         Move("mark_duplicate", "Mark as duplicate", (DETECTED, TRIAGED), DUPLICATE, (), "closed_at"),
         Move("merge_into", "Merge into another", (DETECTED, TRIAGED, MITIGATED), MERGED, (), "closed_at"),
+        # what was known before may be out of date by now: it is triaged again, with the answers that are there
+        Move("unmerge", "Undo the merge", (MERGED,), DETECTED, (), "reopened_at"),
     )
 }  # fmt: skip
 

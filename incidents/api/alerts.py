@@ -12,6 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from incidents import explaining
 from incidents.api.base import Api
 from incidents.api.pages import LastSeenFirst
 from incidents.api.queries import IncidentKey, OneOrMore, Query, Word
@@ -72,5 +73,6 @@ class AlertViewSet(Api, viewsets.ReadOnlyModelViewSet):
     @extend_schema(summary="Why the alert is where it is", responses=OpenApiTypes.OBJECT)
     @action(detail=True)
     def why(self, request: Request, pk: str) -> Response:
-        """Rule, version, key, window, gate and promotion that decided."""
-        return Response(self.get_object().explain())
+        """Rule, version, key, window, gate and promotion that decided; `words` tells it in sentences."""
+        alert = self.get_object()
+        return Response({**alert.explain(), "words": explaining.sentences(alert)})

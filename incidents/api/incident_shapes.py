@@ -152,6 +152,34 @@ class OwnerSerializer(serializers.Serializer):
     note = serializers.CharField(required=False, allow_blank=True, default="")
 
 
+class AlertsSerializer(serializers.Serializer):
+    alerts = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1),
+        min_length=1,
+        max_length=5000,
+        help_text="Ids of alerts of this incident.",
+    )
+    note = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
+
+
+class AlertMoveSerializer(AlertsSerializer):
+    into = IncidentKey(required=True, help_text="The open incident that takes them, like INC-7.")
+
+
+class SplitSerializer(AlertsSerializer):
+    title = serializers.CharField(
+        required=False, allow_blank=True, default="", max_length=300, help_text="Of the new incident."
+    )
+
+
+class UndoingSerializer(serializers.Serializer):
+    event = serializers.IntegerField(
+        min_value=1, max_value=2**63 - 1,
+        help_text="Id of the timeline entry `alerts.moved`, `incident.split` or `incident.merged`.",
+    )  # fmt: skip
+    note = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
+
+
 class AttestationSerializer(serializers.Serializer):
     role = serializers.ChoiceField(choices=("IC", "MO"))
     statement = serializers.CharField()

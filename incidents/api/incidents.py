@@ -15,7 +15,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents import lifecycle
+from incidents import lifecycle, regrouping
 from incidents.access import require, visible
 from incidents.api import incident_shapes as shapes
 from incidents.api.base import Api, read, telling_values
@@ -65,6 +65,9 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         if found is None:
             raise Http404
         return found
+
+    def _other(self, request: Request, pk: int) -> Incident:
+        return get_object_or_404(visible(request.user, Incident.objects.all()), pk=pk)
 
     def _detail(self, incident: Incident, code: int = 200) -> Response:
         incident = Incident.objects.select_related("system", "owner").get(pk=incident.pk)
@@ -140,7 +143,7 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         if to in (lifecycle.DUPLICATE, lifecycle.MERGED):
             if "into" not in data:
                 raise ValidationError({"into": ["Name the other incident, like INC-7."]})
-            data["into"] = get_object_or_404(visible(request.user, Incident.objects.all()), pk=data["into"])
+            data["into"] = self._other(request, data["into"])
             if data["into"].pk == incident.pk:
                 raise ValidationError({"into": ["Name another incident than this one."]})
         else:
@@ -148,6 +151,47 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         with telling_values():
             incident.move(to, by=request.user, **data)
         return self._detail(incident)
+
+    @extend_schema(
+        summary="Move alerts to another incident",
+        request=shapes.AlertMoveSerializer,
+        responses={201: EventSerializer},
+    )
+    @action(detail=True, methods=["post"], url_path="alert-moves")
+    def alert_moves(self, request: Request, pk: str) -> Response:
+        """Later reports of them follow; new alerts still go by their grouping key."""
+        incident = self.get_object()
+        data = read(shapes.AlertMoveSerializer, request)
+        data["into"] = self._other(request, data["into"])
+        event = regrouping.move_alerts(incident, data.pop("alerts"), by=request.user, **data)
+        return Response(EventSerializer(event).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary="Split alerts off as an incident of their own",
+        request=shapes.SplitSerializer,
+        responses={201: shapes.IncidentDetailSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def splits(self, request: Request, pk: str) -> Response:
+        """Severity, class, system and commander are taken over."""
+        incident = self.get_object()
+        data = read(shapes.SplitSerializer, request)
+        new = regrouping.split(incident, data.pop("alerts"), by=request.user, **data)
+        return self._detail(new, status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary="Undo a move of alerts, a split or a merge",
+        request=shapes.UndoingSerializer,
+        responses={201: EventSerializer},
+    )
+    @action(detail=True, methods=["post"])
+    def undoings(self, request: Request, pk: str) -> Response:
+        """Alerts that were moved on since stay where they are."""
+        incident = self.get_object()
+        data = read(shapes.UndoingSerializer, request)
+        event = get_object_or_404(incident.events, pk=data["event"])
+        done = regrouping.undo(incident, event, by=request.user, note=data["note"])
+        return Response(EventSerializer(done).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
         summary="Answer the severity matrix",

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_fsm import ConcurrentTransitionMixin, FSMField, transition
 
-from incidents import comms, lifecycle, targets
+from incidents import comms, lifecycle, regrouping, targets
 from incidents import severity as severity_rules
 from incidents.access import require
 
@@ -26,6 +26,8 @@ CLASS_TITLES = {
     "COMPL": "Compliance", "HALLUC": "Hallucination", "INJECT": "Prompt injection", "LEAK": "Data leakage",
     "HARM": "Harmful output", "AGENT": "Agent misoperation", "SUPPLY": "Third party",
 }  # fmt: skip
+#: moves whose event is not named after the state that they lead to
+EVENT_OF_MOVE = {"reopen": "incident.reopened", "unmerge": "incident.unmerged"}
 ANSWERS = [("", "Not answered"), ("yes", "Yes"), ("no", "No"), ("unknown", "Unknown")]
 
 
@@ -223,32 +225,28 @@ class Incident(ConcurrentTransitionMixin, models.Model):
 
         Raises NotAllowed, or Refused with every unmet guard; nothing is changed then.
         """
-        with transaction.atomic(), self._changing():
+        other = data.pop("into", None)
+        with transaction.atomic(), regrouping.held(self, other or self.merged_into), self._changing():
             move = lifecycle.move_to(self.state, to)
             require(by, move.right, self)
             moment = at or timezone.now()
-            other = data.pop("into", None)
             self.fill(by=by, at=moment, **data)
             missing = lifecycle.unmet(self, move)
             if missing:
                 raise lifecycle.Refused(move.name, [g.say for g in missing])
             before = self.state
-            getattr(self, f"_{move.name}")(*([] if other is None else [other]))
+            told = getattr(self, f"_{move.name}")(*([] if other is None else [other])) or {}
             setattr(self, move.stamp, moment)
             self._keep(
-                "state",
-                move.stamp,
-                "open_key",
-                "reopened_count",
-                "duplicate_of",
-                "merged_into",
-                "mitigated_at",
-            )
+                "state", move.stamp, "open_key", "reopened_count", "duplicate_of", "merged_into", "mitigated_at",
+                "closed_at",
+            )  # fmt: skip
             targets.on_move(self, move.name, moment)
+            regrouping.follow(self, move.name, told, by=by, at=moment)
             return self.record(
-                f"incident.{to}" if move.name != "reopen" else "incident.reopened",
+                EVENT_OF_MOVE.get(move.name, f"incident.{to}"),
                 text=f"{move.title}: {lifecycle.TITLES[before]} → {lifecycle.TITLES[to]}." + (f" {note}" if note else ""),
-                by=by, at=moment, data={"from": before, "to": to, "move": move.name, "note": note},
+                by=by, at=moment, data={"from": before, "to": to, "move": move.name, "note": note, **told},
             )  # fmt: skip
 
     def fill(self, *, by: Any, at: datetime | None = None, **data: Any) -> None:
@@ -582,9 +580,16 @@ class Incident(ConcurrentTransitionMixin, models.Model):
         self.duplicate_of = other
 
     @transition(field=state, source=list(lifecycle.MOVES["merge_into"].sources), target=lifecycle.MERGED)
-    def _merge_into(self, other: Incident) -> None:
+    def _merge_into(self, other: Incident) -> dict[str, Any]:
         self.open_key = None
         self.merged_into = other
+        return {"into": other.pk}
+
+    @transition(field=state, source=list(lifecycle.MOVES["unmerge"].sources), target=lifecycle.DETECTED)
+    def _unmerge(self) -> dict[str, Any]:
+        from_ = self.merged_into_id
+        self.merged_into = self.mitigated_at = self.closed_at = None
+        return {"out_of": from_}
 
     def _changing(self) -> Any:
         """Lock the row and read it fresh, so that a verb decides on what is true now."""

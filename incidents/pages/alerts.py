@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 
+from incidents import explaining
 from incidents.access import can
 from incidents.models import Alert
 from incidents.models.alerts import LEVELS
 from incidents.pages.door import me, signed_in
 from incidents.pages.keyset import page_of
-from incidents.report.document import duration
 from incidents.visibility import visible_alerts
 
 SIZE = 40
@@ -67,44 +65,12 @@ def alert(request: HttpRequest, pk: int) -> HttpResponse:
     )
     context = {
         "alert": found,
-        "why": explained(found),
+        "why": explaining.sentences(found),
+        "why_else": explaining.others(found),
         "links": safe_links(found),
         "labels": sorted(found.labels.items()),
     }
     return render(request, "incidents/alert.html", context)
-
-
-def explained(alert: Alert) -> list[tuple[str, str]]:
-    """Each thing that decided about the alert, with what it said."""
-    found = []
-    for key, value in alert.why.items():
-        if value in (None, "", [], {}):
-            continue
-        if key == "window_seconds":
-            found.append(("Window", duration(timedelta(seconds=value))))
-        elif key == "rule" and isinstance(value, dict):
-            passed = f", after passing over {said(value['passed_over'])}" if value.get("passed_over") else ""
-            found.append(("Rule", f"{value.get('name')} v{value.get('version')}{passed}"))
-        else:
-            found.append((key.replace("_", " ").capitalize(), said(value)))
-    return found
-
-
-def said(value: Any) -> str:
-    """A recorded value in words: mappings as "key: value" pairs, lists with commas."""
-    if isinstance(value, dict):
-        return "; ".join(
-            f"{k.replace('_', ' ')}: {said(v)}" for k, v in value.items() if v not in (None, "", [], {})
-        )
-    if isinstance(value, list):
-        return ", ".join(said(v) for v in value)
-    return (
-        {True: "yes", False: "no"}[value]
-        if isinstance(value, bool)
-        else value
-        if isinstance(value, str)
-        else json.dumps(value)
-    )
 
 
 def safe_links(alert: Alert) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from django.shortcuts import render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from incidents import lifecycle
+from incidents import explaining, lifecycle
 from incidents.access import RIGHTS, can, visible
 from incidents.models import Event, Incident
 from incidents.pages import forms, live, panels
@@ -60,7 +60,7 @@ def show(
         "refused": reasons_of(refused) if refused is not None else [],
         "refused_at": at,
         "status": live.part(request, "incidents/parts/status.html", _status(request, incident)),
-        "alerts": live.part(request, "incidents/parts/alerts.html", _alerts(incident)),
+        "alerts": live.part(request, "incidents/parts/alerts.html", _alerts(request, incident)),
         "timeline": live.part(request, "incidents/parts/timeline.html", _timeline(request, incident)),
         "panels": live.part(request, "incidents/parts/panels.html", _panels(request, incident)),
         "kinds": [(code, title, code == request.GET.get("kind", "")) for code, (title, _) in KINDS.items()],
@@ -68,7 +68,7 @@ def show(
         "moves": _moves(request, incident, form if at in lifecycle.MOVES else None),
         "note_form": form if at == "note" else forms.NoteForm(initial={"corrects": _corrected(request, incident)}),
         "owner_form": form if at == "owner" else forms.OwnerForm(),
-        "task_form": form if at == "task" else forms.TaskForm(),
+        "task_form": form if at == "task" and form else forms.TaskForm(),
         "attestation_form": form if at == "attestation" else forms.AttestationForm(),
         "restriction_form": form if at == "restriction" else forms.RestrictionForm(),
         "evidence_form": form if at == "evidence" else forms.EvidenceForm(),
@@ -96,7 +96,7 @@ def status_part(request: HttpRequest, incident: Incident) -> HttpResponse:
 
 @of_incident
 def alerts_part(request: HttpRequest, incident: Incident) -> HttpResponse:
-    return live.answer(request, "incidents/parts/alerts.html", _alerts(incident))
+    return live.answer(request, "incidents/parts/alerts.html", _alerts(request, incident))
 
 
 @of_incident
@@ -146,9 +146,14 @@ def _stepper(incident: Incident, dues: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _alerts(incident: Incident) -> dict[str, Any]:
+def _alerts(request: HttpRequest, incident: Incident) -> dict[str, Any]:
     rows = list(incident.alerts.order_by("status", "-last_seen", "-id").select_related("rule")[:ALERTS_SHOWN])
-    return {"incident": incident, "alerts": rows, "more": max(0, incident.alert_count - len(rows))}
+    for row in rows:
+        row.words = explaining.sentences(row)  # type: ignore[attr-defined]
+    return {
+        "incident": incident, "alerts": rows, "more": max(0, incident.alert_count - len(rows)),
+        "can_regroup": incident.is_open and can(me(request), "incident.edit", incident),
+    }  # fmt: skip
 
 
 def _panels(request: HttpRequest, incident: Incident) -> dict[str, Any]:
@@ -168,8 +173,23 @@ def _timeline(request: HttpRequest, incident: Incident) -> dict[str, Any]:
     page = page_of(events, ("-at", "-id"), cursor, TIMELINE_PAGE)
     return {
         "incident": incident, "page": page, "kind": kind, "cursor": cursor,
+        "undoable": _undoable(request, incident, page.rows),
         "can_append": can(me(request), "timeline.append", incident),
     }  # fmt: skip
+
+
+def _undoable(request: HttpRequest, incident: Incident, rows: list[Event]) -> set[int]:
+    """Entries whose regrouping the reader may take back now."""
+    if not can(me(request), "incident.edit", incident):
+        return set()
+    last_merge = max((row.pk for row in rows if row.kind == "incident.merged"), default=0)
+    return {
+        row.pk
+        for row in rows
+        if (row.kind == "alerts.moved" and not row.corrections.all())
+        or row.kind == "incident.split"
+        or (row.pk == last_merge and incident.state == lifecycle.MERGED)
+    }
 
 
 # --- the rest of the page --------------------------------------------------------------------------

@@ -373,8 +373,8 @@ class TestSettings:
 def test_an_alert_says_why_it_is_where_it_is() -> None:
     ann = scenes.person("ann", "IC")
     shown = text(browser(ann).get(f"/alerts/{alert(scenes.incident(ann)).pk}/"))
-    assert "drift v2" in shown
-    assert "<dt>Window</dt><dd>24 h" in shown
+    assert "grouping rule “drift” v2 decides" in shown
+    assert "within 24 h" in shown
     assert "prod|credit|DRIFT" in shown
 
 
