@@ -17,9 +17,11 @@ from incidents.access import require
 from incidents.api.base import Api, person_of, read
 from incidents.api.queries import OneOrMore, Query
 from incidents.lifecycle import Refused
-from integrations import connecting
+from integrations import connecting, guide
+from integrations.api.running import Running
 from integrations.masking import MASK, mask
 from integrations.models import Connection
+from integrations.outbox.deliver import resume
 from integrations.secrets import SecretsUnreadable
 from integrations.shelf import UnknownProvider, provider, providers
 
@@ -34,7 +36,8 @@ class ConnectionSerializer(serializers.ModelSerializer):
         model = Connection
         fields: tuple[str, ...] = (
             "id", "provider", "name", "settings", "enabled", "paused_reason", "token_prefix", "url", "created_at",
-            "last_received_at", "last_success_at", "last_error_at", "last_error",
+            "last_received_at", "last_success_at", "last_error_at", "last_error", "sending_paused", "expect_every",
+            "silent_since",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 
@@ -75,6 +78,16 @@ class ConnectionChangeSerializer(serializers.Serializer):
         required=False, help_text="False: neither receives nor sends; deliveries wait."
     )
     paused_reason = serializers.CharField(required=False, max_length=300, help_text="Needed to pause.")
+    sending_paused = serializers.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=300,
+        help_text="Why nothing is sent for now; empty: sent to again.",
+    )
+    expect_every = serializers.IntegerField(
+        required=False, allow_null=True, min_value=60, max_value=31 * 86400,
+        help_text="Seconds of silence after which the source itself is an alert; null: never.",
+    )  # fmt: skip
 
 
 class ProviderFieldSerializer(serializers.Serializer):
@@ -100,7 +113,15 @@ class ProviderSerializer(serializers.Serializer):
     inbound = serializers.BooleanField()
     outbound = serializers.BooleanField()
     idempotency = serializers.CharField()
+    setup = serializers.SerializerMethodField(help_text="Steps, as Markdown.")
+    example = serializers.SerializerMethodField(help_text="A message as the vendor sends it.")
     settings = serializers.SerializerMethodField()
+
+    def get_setup(self, kind: Any) -> str:
+        return guide.steps(kind.slug)
+
+    def get_example(self, kind: Any) -> str:
+        return guide.example(kind) if kind.inbound else ""
 
     @extend_schema_field(ProviderFieldSerializer(many=True))
     def get_settings(self, kind: Any) -> Any:
@@ -114,7 +135,7 @@ class ConnectionQuery(Query):
         return {**super().get_fields(), "provider": OneOrMore(list(providers()))}
 
 
-class ConnectionViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
+class ConnectionViewSet(Running, Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     """Connections. Changing them needs the scope `admin`."""
 
     serializer_class = ConnectionSerializer
@@ -181,6 +202,13 @@ class ConnectionViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
                 connecting.switch(
                     row, on=data["enabled"], reason=data.get("paused_reason", ""), by=person_of(request)
                 )  # fmt: skip
+            if "expect_every" in data:
+                connecting.expect(row, data["expect_every"], by=person_of(request))
+            if reason := data.get("sending_paused"):
+                connecting.hold(row, reason, by=person_of(request))
+        if data.get("sending_paused") == "":
+            resume(row, by=person_of(request))
+            row.refresh_from_db()
         return self._shown(row)
 
     @extend_schema(summary="Make a new inbound address", request=None, responses=ConnectionSerializer)

@@ -32,10 +32,12 @@ _YES = {"ok": True, "status": "success", "id": "1", "key": "PAPER-1", "ts": "1.1
 
 @dataclass(frozen=True, slots=True)
 class OnPaper:
-    """What would be sent: the words, and each request with secrets masked. `note` says why they end early."""
+    """What would be sent: the words, and each request with secrets masked. `note` says why they end early, `fits`
+    whether the route carries it at all."""
 
     announcement: Announcement
     requests: list[dict[str, Any]]
+    fits: bool
     note: str = ""
 
 
@@ -70,6 +72,7 @@ def on_paper(route: Route, incident: Incident, kind: str) -> OnPaper:
     values = connection.settings
     event = _event_of(incident, kind)
     what = routed(announcement_of(event, kind), route, incident)
+    fits = leads(route, kind, labels_of(incident))
     requests: list[dict[str, Any]] = []
     conversation = provider.compose(what, values, link_of(connection, incident))
     try:
@@ -78,13 +81,13 @@ def on_paper(route: Route, incident: Incident, kind: str) -> OnPaper:
             requests.append(http.kept_request(request, provider.secrets(values)))
             request = conversation.send(Response(200, {}, "", dict(_YES)))
     except StopIteration:
-        return OnPaper(what, requests)
+        return OnPaper(what, requests, fits)
     except (SendError, LookupError, TypeError, ValueError, AttributeError) as error:
         if not requests:
-            return OnPaper(what, [], f"It cannot be composed: {error}")
+            return OnPaper(what, [], fits, f"It cannot be composed: {error}")
     finally:
         conversation.close()
-    return OnPaper(what, requests, f"What follows depends on what {provider.title} answers.")
+    return OnPaper(what, requests, fits, f"What follows depends on what {provider.title} answers.")
 
 
 def last_days(route: Route, days: int = 30, newest: int = 50) -> Past:
@@ -96,7 +99,9 @@ def last_days(route: Route, days: int = 30, newest: int = 50) -> Past:
         .select_related("incident__system__team")
         .order_by("-at", "-id")[:MOST_EVENTS]
     )
-    told = set(Delivery.objects.filter(connection=route.connection).values_list("incident", flat=True))
+    told: set[int | None] = set(
+        Delivery.objects.filter(connection=route.connection).values_list("incident", flat=True)
+    )
     carried: list[WouldHave] = []
     for event in reversed(events):
         kind = kind_of(event)

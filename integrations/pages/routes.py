@@ -88,8 +88,7 @@ def _rehearsed(request: HttpRequest, route: Route, tried: PreviewForm | None) ->
     requests = [
         {"line": f"{one['method']} {one['url']}", "body": pretty(one["body"])} for one in paper.requests
     ]
-    fits = rehearsal.leads(route, tried.cleaned_data["kind"], rehearsal.labels_of(about_it))
-    return {"paper": paper, "requests": requests, "about": about_it, "fits": fits}
+    return {"paper": paper, "requests": requests, "about": about_it}
 
 
 def _newest(request: HttpRequest) -> dict[str, str]:

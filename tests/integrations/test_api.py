@@ -61,8 +61,8 @@ def test_an_inbound_address_is_shown_once_and_not_even_a_repetition_shows_it_aga
     rotated = root.post(f"{path}rotation/").json()["url"]
     assert "/inbound/" in rotated
     assert rotated != first.json()["url"]
-    slack = root.post("connections/", SLACK).json()
-    problem(root.post(f"connections/{slack['id']}/rotation/"), 409)
+    gateway = Connection.objects.create(provider="gateway", name="Gateway")
+    problem(root.post(f"connections/{gateway.pk}/rotation/"), 409)
 
 
 def test_providers_tell_their_settings() -> None:
