@@ -11,6 +11,10 @@ from typing import Any
 Node = dict[str, Any]
 #: What stands in one line: text nodes. Text nodes must not be empty.
 Inline = list[Node]
+#: Nodes that end a line when a document is read.
+LINES = frozenset({"paragraph", "heading", "listItem", "codeBlock", "tableRow", "blockquote", "rule"})
+#: Levels of a document that are read.
+MOST_LEVELS = 40
 
 
 def document(*blocks: Node) -> Node:
@@ -54,3 +58,22 @@ def strong(words: str) -> Inline:
 
 def link(words: str, url: str) -> Inline:
     return [{**node, "marks": [{"type": "link", "attrs": {"href": url}}]} for node in text(words)]
+
+
+def plain(node: Any, depth: int = 0) -> str:
+    """What a document says, without its looks; text that is no document is returned as it is."""
+    if isinstance(node, str):
+        return node
+    if not isinstance(node, dict) or depth > MOST_LEVELS:
+        return ""
+    kind, content = node.get("type"), node.get("content")
+    if kind == "text":
+        return str(node.get("text") or "")
+    if kind == "hardBreak":
+        return "\n"
+    if kind in ("mention", "emoji", "status", "inlineCard"):
+        attributes = node.get("attrs")
+        known = attributes if isinstance(attributes, dict) else {}
+        return str(known.get("text") or known.get("shortName") or known.get("url") or "")
+    inner = "".join(plain(one, depth + 1) for one in content) if isinstance(content, list) else ""
+    return inner.strip() if kind == "doc" else f"{inner.rstrip()}\n" if kind in LINES else inner

@@ -194,6 +194,7 @@ class Announcement:
     #: action items, for kinds that carry them: key, title, owner, due (ISO date), state
     items: tuple[Mapping[str, str], ...] = ()
     approval: str = ""  #: id of the approval that kind `approval` asks for
+    owner_email: str = ""  #: by which tools that assign find the owner
     #: `text` was written for this very place, by a route's template or a playbook's step
     worded: bool = False
     #: kind `acknowledged`: the labels of the firing alerts that came in by this very connection

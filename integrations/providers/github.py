@@ -1,4 +1,4 @@
-"""GitHub: deployments and releases as changes, failures and security alerts as alerts, acts on linked issues."""
+"""GitHub: deployments and releases as changes, failures and security alerts as alerts, issues of incidents both ways."""
 
 from __future__ import annotations
 
@@ -8,9 +8,19 @@ from datetime import datetime
 from typing import Any, Literal
 
 from incidents.intake.signal import Status
-from integrations import normalise
+from integrations import github_issues, normalise
 from integrations.authenticity import require_hmac
-from integrations.contract import Change, Example, Field, Inbound, Instruction, Said, Unreadable
+from integrations.contract import (
+    Announcement,
+    Change,
+    Conversation,
+    Example,
+    Field,
+    Inbound,
+    Instruction,
+    Said,
+    Unreadable,
+)
 from integrations.listening import FORM, Listening, entries, mapping
 from integrations.normalise import first, text
 
@@ -38,9 +48,11 @@ class GitHub(Listening):
 
     title = "GitHub"
     docs = "https://docs.github.com/webhooks/webhook-events-and-payloads"
-    summary = (
-        "Deployments, releases, failed workflows, security alerts, and what people do with linked issues."
-    )
+    summary = "Deployments, releases, failed workflows, security alerts; one issue per incident, and what people do with it."
+    outbound = True
+    carries = github_issues.CARRIES
+    #: 80 requests a minute that create content; one conversation creates at most one thing and reads two.
+    rate = (80, 60.0)
     content_types = ("application/json", FORM)
     fields = (
         Field(
@@ -63,10 +75,42 @@ class GitHub(Listening):
             "An issue with this label declares an incident; empty: none does.",
             required=False,
         ),
+        Field(
+            "token",
+            "Token",
+            "When incidents shall have issues: a token that may read and write issues of the repository.",
+            secret=True,
+            required=False,
+        ),
+        Field("repository", "Repository", "owner/name, where issues are opened.", required=False),
+        Field(
+            "labels",
+            "Labels",
+            "Of our issues, separated by commas; by the first of them they are found again.",
+            required=False,
+            default="incident",
+        ),
+        Field(
+            "account",
+            "Login",
+            "Of the token's account: what it does comes back and is passed over. The connection's test names it.",
+            required=False,
+        ),
+        Field(
+            "base_url",
+            "API address",
+            "https://host/api/v3 for GitHub Enterprise Server.",
+            kind="url",
+            required=False,
+            default=github_issues.API,
+        ),
     )
-    idempotency = "X-GitHub-Delivery is the same when a delivery is repeated; it is stored once."
+    idempotency = (
+        "X-GitHub-Delivery is the same when a delivery is repeated; it is stored once. GitHub has no key for creating: "
+        "issues and comments carry a hidden mark, by which they are looked up before they are written."
+    )
     limits = (
-        "GitHub repeats no delivery by itself: use Redeliver at the webhook. Workflows of other branches than the "
+        "80 requests a minute that create content, told by 403 or 429; title 256, body 65,536 characters. GitHub repeats no delivery by itself: use Redeliver at the webhook. Workflows of other branches than the "
         "named ones change nothing. https://docs.github.com/webhooks/using-webhooks/handling-failed-webhook-deliveries"
     )
     examples = (
@@ -103,6 +147,21 @@ class GitHub(Listening):
         scheme, _, signature = inbound.headers.get("x-hub-signature-256", "").partition("=")
         offered = [signature] if scheme == "sha256" else []
         require_hmac(inbound.body, offered, settings["secret"], "X-Hub-Signature-256")
+
+    def check(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        repository = text(settings.get("repository")).strip()
+        if (repository or settings.get("token")) and not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+            return {"repository": "Write owner/name, as in the address of the repository."}
+        return {}
+
+    def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:
+        """Many connections only listen: without a token nothing is sent."""
+        return kind in self.carries and bool(settings.get("token"))
+
+    def compose(
+        self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
+    ) -> Conversation:
+        return github_issues.compose(what, settings, link)
 
     def delivery_key(self, inbound: Inbound) -> str:
         return inbound.headers.get("x-github-delivery", "")
@@ -142,6 +201,7 @@ class _Where:
         named = [one.strip() for one in text(settings.get("branches")).split(",") if one.strip()]
         self.branches = named or [text(repository.get("default_branch")) or "main"]
         self.declare_label = text(settings.get("declare_label")).lower()
+        self.account = text(settings.get("account")).strip().lower()
         self.delivery = inbound.headers.get("x-github-delivery", "")
 
     def at(self, value: Any) -> datetime:
@@ -265,7 +325,8 @@ def _security(kind: str, message: Mapping[str, Any], where: _Where) -> list[Said
 def _issue(kind: str, message: Mapping[str, Any], where: _Where) -> list[Said]:
     """What a person did with an issue. Our own account's acts come back too, and carry our mark or a bot's name."""
     issue, comment, sender = (mapping(message.get(name)) for name in ("issue", "comment", "sender"))
-    if text(sender.get("type")).lower() == "bot":
+    own = where.account and text(sender.get("login")).lower() == where.account
+    if own or text(sender.get("type")).lower() == "bot":
         return []
     mark = _MARK.search(text(issue.get("body"))) or _KEY.search(text(issue.get("title")))
     told: dict[str, Any] = {

@@ -1,61 +1,84 @@
-"""Jira Cloud: one issue per incident, found again by its label, told by comments, moved when it closes."""
+"""Jira Cloud: one issue per incident with a sub-task per action item; what people do with it is done here."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from base64 import b64encode
 from collections.abc import Generator, Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from integrations import adf
+from integrations import adf, atlassian, jira_events
+from integrations.authenticity import require_hmac
 from integrations.contract import (
     Announcement,
     Conversation,
+    Example,
     Field,
-    Provider,
+    Inbound,
     Request,
     Response,
+    Said,
     SendError,
     Sent,
+    Unreadable,
 )
-from integrations.vendor import address, clip, facts, failure, heading, line, web_links
+from integrations.jira_events import label_of
+from integrations.jira_issues import (
+    SUMMARY,
+    VALUE,
+    assigned,
+    at,
+    changed,
+    itemised,
+    moved,
+    posted,
+    project_of,
+)
+from integrations.listening import Listening
+from integrations.normalise import text
+from integrations.tickets import (
+    ENDS,
+    HAPPENED,
+    ITEMS,
+    headline,
+    is_over,
+    item_name,
+    reference,
+    table,
+    wrong_tables,
+)
+from integrations.vendor import clip, facts, heading, line, web_links
 
-#: https://support.atlassian.com/jira-cloud-administration/docs/configure-a-field/ (summary);
-#: text fields take 32,767 characters, markup included.
-SUMMARY, TEXT, VALUE, FACTS, LINKS, LINK = 255, 12_000, 300, 20, 10, 2000
+#: Text fields take 32,767 characters, markup included.
+TEXT, FACTS, LINKS, LINK = 12_000, 20, 10, 2000
 #: Key of the comment property that tells our own comments from each other.
 COMMENT_PROPERTY = "holdfast.announcement"
-ISSUE_PROPERTY = "holdfast.incident"
 #: Where an issue goes, by status category: names and ids of statuses differ in every workflow.
-MOVES = {"closed": "done", "reopened": "indeterminate"}
-CATEGORY_NAMES = {"done": "Done", "indeterminate": "In Progress"}
-
-HAPPENED = {
-    "opened": "Incident opened",
-    "updated": "Update",
-    "acknowledged": "Acknowledged",
-    "escalated": "Escalated",
-    "mitigated": "Mitigated",
-    "resolved": "Resolved",
-    "closed": "Closed",
-    "reopened": "Reopened",
-}
+MOVES = {**dict.fromkeys(ENDS, "done"), "reopened": "indeterminate"}
+TABLES = {"priorities": '{"1": "Highest"}', "statuses": '{"mitigated": "In Review"}'}
+ROOT = "/rest/api/3/"
 
 
-class Jira(Provider):
+class Jira(Listening):
     title = "Jira"
     docs = "https://developer.atlassian.com/cloud/jira/platform/rest/v3/"
-    summary = "Opens one issue per incident, comments on it as the incident moves, and closes it at the end."
+    summary = (
+        "Opens one issue per incident, comments on it as the incident moves, keeps its action items as sub-tasks, and "
+        "closes it at the end; moves, owners, priorities and comments of people come back."
+    )
     outbound = True
     fields = (
-        Field("site", "Site", help="https://your-site.atlassian.net", kind="url"),
-        Field("email", "Account e-mail", help="The account that the API token belongs to."),
-        Field("api_token", "API token", help="id.atlassian.com → Security → API tokens.", secret=True),
+        *atlassian.FIELDS,
         Field("project", "Project key", help="For example ML."),
         Field("issue_type", "Issue type", required=False, default="Task"),
+        Field(
+            "subtask_type",
+            "Type of sub-tasks",
+            help="Of action items. Empty: they are listed in a comment instead.",
+            required=False,
+            default="Sub-task",
+        ),
         Field(
             "label_prefix",
             "Label prefix",
@@ -71,12 +94,53 @@ class Jira(Provider):
             kind="json",
             required=False,
         ),
+        Field(
+            "statuses",
+            "Statuses by state",
+            help='For example {"triaged": "In Progress", "mitigated": "In Review", "closed": "Done"}. Empty: the issue '
+            "moves when the incident ends or is opened again.",
+            kind="json",
+            required=False,
+        ),
+        Field(
+            "account_id",
+            "Account id",
+            help="Of the account above: what it does comes back and is passed over. The connection's test names it.",
+            required=False,
+        ),
+        Field(
+            "webhook_secret",
+            "Webhook secret",
+            help="Of the webhook, when people's acts shall come back. Two, separated by a comma, while it is replaced.",
+            secret=True,
+            required=False,
+        ),
+    )
+    examples = (
+        Example(
+            "started",
+            b'{"webhookEvent":"jira:issue_updated","issue_event_type_name":"issue_generic","timestamp":1770091506000,"user":'
+            b'{"accountId":"5b10","emailAddress":"ann@example.org","displayName":"Ann"},"issue":{"id":"10000","key":"ML-1",'
+            b'"fields":{"labels":["holdfast-inc-7"],"status":{"name":"In Progress","statusCategory":{"key":"indeterminate"}}}},'
+            b'"changelog":{"id":"10100","items":[{"field":"status","from":"1","fromString":"To Do","to":"3","toString":'
+            b'"In Progress"},{"field":"priority","fromString":"Low","toString":"High"}]}}',
+            alerts=0,
+            others=2,
+        ),
+        Example(
+            "comment",
+            b'{"webhookEvent":"comment_created","timestamp":1770091506000,"comment":{"id":"10042","author":{"accountId":"5b10",'
+            b'"displayName":"Ann"},"body":"Rolled the feature back.","created":"2026-02-03T04:05:06.000+0000"},"issue":{"id":'
+            b'"10000","key":"ML-1"}}',
+            alerts=0,
+            others=1,
+        ),
     )
     carries = frozenset({*HAPPENED, "test"})
     idempotency = (
-        "Jira has no key for creating. The issue is looked up by its label before it is created, comments "
-        "by their property before they are written, moves by the present status. Search lags some seconds, "
-        "so a creation whose answer was lost can appear twice if it is tried again at once."
+        "Jira has no key for creating. The issue is looked up by its label before it is created, sub-tasks by their "
+        "name, comments by their property before they are written, moves by the present status. Search lags some "
+        "seconds, so a creation whose answer was lost can appear twice if it is tried again at once."
     )
     limits = (
         "Points per hour and requests per second by plan, told by 429 with Retry-After; summary 255, "
@@ -87,91 +151,68 @@ class Jira(Provider):
     rate = (60, 60.0)
 
     def secrets(self, settings: Mapping[str, Any]) -> list[str]:
-        return [*super().secrets(settings), _credentials(settings)]
+        return [*super().secrets(settings), atlassian.credentials(settings)]
 
     def check(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        return wrong_tables(settings, TABLES)
+
+    def authenticate(self, inbound: Inbound, settings: Mapping[str, Any]) -> None:
+        """https://developer.atlassian.com/cloud/jira/platform/webhooks/#secured-webhooks"""
+        if not settings.get("webhook_secret"):
+            return
+        scheme, _, signature = inbound.headers.get("x-hub-signature", "").partition("=")
+        offered = [signature] if scheme == "sha256" else []
+        require_hmac(inbound.body, offered, settings["webhook_secret"], "X-Hub-Signature")
+
+    def delivery_key(self, inbound: Inbound) -> str:
+        return inbound.headers.get("x-atlassian-webhook-identifier", "")
+
+    def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> Sequence[Said]:
         try:
-            _priorities(settings)
-        except SendError as error:
-            return {"priorities": str(error)}
-        return {}
+            return jira_events.read(body, inbound, settings, _priorities(settings))
+        except SendError as error:  # a setting of names that is none
+            raise Unreadable(str(error)) from error
 
     def compose(
         self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
     ) -> Conversation:
         """Find the issue or create it, then say what happened and move it where it belongs."""
-        site = _Site(settings)
+        site, known = atlassian.Site(settings, "Jira", ROOT, _hint), dict(link or {})
         if what.kind == "test":
             return (yield from _tested(site, settings))
-        key, created, notes = str((link or {}).get("remote_id") or ""), False, []
+        key, created, part = str(known.get("remote_id") or ""), False, ""
+        notes: list[str] = []
         if not key:
             key = yield from _found(site, what, settings)
         if not key:
             key, created = (yield from _created(site, what, settings)), True
-        if not (link or {}).get("remote_id"):
+        if not known.get("remote_id"):
             notes += yield from _linked(site, what, key)
-        if not created and what.kind != "opened":
-            yield from _told(site, what, key)
-        if what.kind in MOVES:
-            notes += yield from _moved(site, key, MOVES[what.kind])
-        return Sent(remote_id=key, url=f"{site.base}/browse/{key}", data={"key": key}, note="; ".join(notes))
-
-
-def _credentials(settings: Mapping[str, Any]) -> str:
-    pair = f"{str(settings.get('email') or '').strip()}:{str(settings.get('api_token') or '').strip()}"
-    return b64encode(pair.encode()).decode()
-
-
-class _Site:
-    """Calls of one site's REST API with the connection's credentials."""
-
-    def __init__(self, settings: Mapping[str, Any]):
-        self.base = address(settings, "site")
-        if not urlsplit(self.base).hostname:
-            raise SendError(
-                "The Jira site is missing. Set it to https://your-site.atlassian.net.", retryable=False
-            )
-        self.headers = {"Authorization": f"Basic {_credentials(settings)}"}
-
-    def __call__(
-        self, method: str, path: str, body: Any = None, **params: str
-    ) -> Generator[Request, Response, Any]:
-        """The JSON of the answer. Raises SendError with what Jira said."""
-        response = yield Request(
-            method, f"{self.base}/rest/api/3/{path}", headers=self.headers, json=body, params=params
-        )
-        if 200 <= response.status < 300:
-            return response.json
-        raise failure(response, "Jira", _complaint(response.json), _hint(response))
-
-
-def _rows(answer: Any, name: str) -> list[dict[str, Any]]:
-    """The list of that name. A success without it comes from something that is not Jira, such as a
-    login page; reading it as "nothing found" would create a second issue."""
-    rows = answer.get(name) if isinstance(answer, Mapping) else None
-    if not isinstance(rows, list):
-        raise SendError(
-            f"Jira answered without {name}. Check that the site is the address of a Jira Cloud site.",
-            retryable=False,
-        )
-    return [row for row in rows if isinstance(row, dict)]
-
-
-def _complaint(answer: Any) -> str:
-    """`errorMessages` and `errors` as one readable line."""
-    if not isinstance(answer, dict):
-        return ""
-    messages, errors = answer.get("errorMessages"), answer.get("errors")
-    said = [str(message) for message in messages] if isinstance(messages, list) else []
-    if isinstance(errors, dict):
-        said += [f"{field}: {message}" for field, message in errors.items()]
-    return "; ".join(said)
+        data: dict[str, Any] = {"key": key}
+        if what.kind == "items" and text(settings.get("subtask_type")):
+            notes += yield from itemised(site, what, key, settings)
+        elif what.kind == "items" or (not created and what.kind != "opened"):
+            part = yield from _told(site, what, key)
+        wanted = {"priority": _priorities(settings).get(str(what.severity), ""), "assigned": what.owner_email}
+        if (
+            wanted["priority"]
+            and not created
+            and known.get("priority", wanted["priority"]) != wanted["priority"]
+        ):
+            notes += yield from changed(site, key, {"priority": {"name": wanted["priority"]}})
+        if wanted["assigned"] and known.get("assigned") != wanted["assigned"]:
+            notes += yield from assigned(site, key, wanted["assigned"])
+        data |= {name: value for name, value in wanted.items() if value}
+        name = table(settings, "statuses", TABLES["statuses"]).get(what.state, "")
+        if what.kind in MOVES or (name and what.kind not in ("comment", "items")):
+            reached, more = yield from moved(site, key, name, MOVES.get(what.kind, ""))
+            notes += more
+            data |= {"state": reached} if reached else {}
+        return Sent(key, f"{site.base}/browse/{key}", data, "; ".join(notes), part)
 
 
 def _hint(response: Response) -> str:
     errors = response.json.get("errors") if isinstance(response.json, dict) else None
-    if response.status == 401:
-        return "Check the account e-mail and the API token; tokens expire after a year at most."
     if response.status == 404:
         return "The issue or project does not exist, or the account of this connection may not see it."
     if isinstance(errors, dict) and "labels" in errors:
@@ -183,41 +224,37 @@ def _hint(response: Response) -> str:
     return ""
 
 
-def _found(site: _Site, what: Announcement, settings: Mapping[str, Any]) -> Generator[Request, Response, str]:
+def _found(
+    site: atlassian.Site, what: Announcement, settings: Mapping[str, Any]
+) -> Generator[Request, Response, str]:
     """The key of the issue that an earlier attempt created, or an empty string."""
-    query = f"project = {_quoted(_project(settings))} AND labels = {_quoted(_label(what, settings))}"
+    query = f"project = {_quoted(project_of(settings))} AND labels = {_quoted(label_of(what.incident_key, settings))}"
     answer = yield from site(
         "POST",
         "search/jql",
         {"jql": f"{query} ORDER BY created ASC", "fields": ["labels"], "maxResults": 1},
     )
-    return next((str(issue.get("key") or "") for issue in _rows(answer, "issues")), "")
+    return next((str(issue.get("key") or "") for issue in site.rows(answer, "issues")), "")
 
 
 def _created(
-    site: _Site, what: Announcement, settings: Mapping[str, Any]
+    site: atlassian.Site, what: Announcement, settings: Mapping[str, Any]
 ) -> Generator[Request, Response, str]:
     fields: dict[str, Any] = {
-        "project": {"key": _project(settings)},
+        "project": {"key": project_of(settings)},
         "issuetype": {"name": str(settings.get("issue_type") or "Task")},
         "summary": line(heading(what), SUMMARY),
         "description": _described(what),
-        "labels": [_label(what, settings)],
+        "labels": [label_of(what.incident_key, settings)],
     }
     priority = _priorities(settings).get(str(what.severity))
     if priority:
         fields["priority"] = {"name": str(priority)}
     own = {"incident": what.incident_key, "key": what.idempotency_key}
-    answer = yield from site(
-        "POST", "issue", {"fields": fields, "properties": [{"key": ISSUE_PROPERTY, "value": own}]}
-    )
-    key = answer.get("key") if isinstance(answer, dict) else None
-    if not key:
-        raise SendError("Jira took the issue but did not name it. Check the site address.", retryable=False)
-    return str(key)
+    return (yield from posted(site, fields, own))
 
 
-def _linked(site: _Site, what: Announcement, key: str) -> Generator[Request, Response, list[str]]:
+def _linked(site: atlassian.Site, what: Announcement, key: str) -> Generator[Request, Response, list[str]]:
     """The way back to the incident. Jira keeps one link per globalId, so repeating is harmless; a
     site that has links switched off still gets its issue."""
     back = web_links(((heading(what), what.url),), LINK)
@@ -236,77 +273,45 @@ def _linked(site: _Site, what: Announcement, key: str) -> Generator[Request, Res
     return []
 
 
-def _told(site: _Site, what: Announcement, key: str) -> Generator[Request, Response, None]:
-    """A comment, unless an earlier attempt wrote it."""
+def _told(site: atlassian.Site, what: Announcement, key: str) -> Generator[Request, Response, str]:
+    """The id of the comment that says so, written unless an earlier attempt wrote it."""
     path = f"issue/{quote(key, safe='')}/comment"
     answer = yield from site("GET", path, orderBy="-created", maxResults="100", expand="properties")
-    if any(_is_ours(comment, what) for comment in _rows(answer, "comments")):
-        return
+    there = [one for one in site.rows(answer, "comments") if _is_ours(site, one, what)]
+    if there:
+        return text(there[0].get("id"))
     own = {"key": COMMENT_PROPERTY, "value": {"key": what.idempotency_key}}
-    yield from site("POST", path, {"body": _comment(what), "properties": [own]})
+    written = yield from site("POST", path, {"body": _comment(what), "properties": [own]})
+    return text(written.get("id")) if isinstance(written, dict) else ""
 
 
-def _is_ours(comment: Mapping[str, Any], what: Announcement) -> bool:
+def _is_ours(site: atlassian.Site, comment: Mapping[str, Any], what: Announcement) -> bool:
     """By its property where Jira shows it, else by the reference in its last line."""
-    properties = _rows(comment, "properties") if "properties" in comment else []
+    properties = site.rows(comment, "properties") if "properties" in comment else []
     keys = [one.get("value") for one in properties if one.get("key") == COMMENT_PROPERTY]
-    return {"key": what.idempotency_key} in keys or _reference(what) in json.dumps(comment.get("body"))
+    return {"key": what.idempotency_key} in keys or reference(what) in json.dumps(comment.get("body"))
 
 
-def _moved(site: _Site, key: str, category: str) -> Generator[Request, Response, list[str]]:
-    path = f"issue/{quote(key, safe='')}"
-    issue = yield from site("GET", path, fields="status")
-    if _category(issue, "fields", "status") == category:
-        return []
-    answer = yield from site("GET", f"{path}/transitions")
-    ways = [
-        way
-        for way in _rows(answer, "transitions")
-        if way.get("id") and way.get("isAvailable", True) and _category(way, "to") == category
-    ]
-    if not ways:
-        name = CATEGORY_NAMES[category]
-        return [f"the workflow offers no way to {name} from here; move {key} by hand"]
-    # a transition with a screen may ask for fields that only a person can fill in
-    way = min(ways, key=lambda w: bool(w.get("hasScreen")))
-    yield from site("POST", f"{path}/transitions", {"transition": {"id": str(way["id"])}})
-    return []
-
-
-def _category(thing: Any, *path: str) -> str:
-    for name in (*path, "statusCategory", "key"):
-        thing = thing.get(name) if isinstance(thing, dict) else None
-    return str(thing or "")
-
-
-def _tested(site: _Site, settings: Mapping[str, Any]) -> Generator[Request, Response, Sent]:
+def _tested(site: atlassian.Site, settings: Mapping[str, Any]) -> Generator[Request, Response, Sent]:
     """Prove the account and the project without leaving an issue behind."""
     account = yield from site("GET", "myself")
-    project = _project(settings)
+    project = project_of(settings)
     answer = yield from site(
         "GET", f"issue/createmeta/{quote(project, safe='')}/issuetypes", maxResults="200"
     )
-    names = [str(kind.get("name")) for kind in _rows(answer, "issueTypes") if not kind.get("subtask")]
+    names = [str(kind.get("name")) for kind in site.rows(answer, "issueTypes") if not kind.get("subtask")]
     wanted = str(settings.get("issue_type") or "Task")
     if names and wanted not in names:
         raise SendError(
             f"Project {project} has no issue type {wanted!r}. It has: {', '.join(names)}.", retryable=False
         )
-    who = account.get("displayName") if isinstance(account, dict) else ""
-    return Sent(url=site.base, note=f"Signed in as {who or settings.get('email')}; {project} takes {wanted}.")
+    who = text(at(account, "displayName")) or text(settings.get("email"))
+    own = text(at(account, "accountId"))
+    named = f"{who} (account id {own})" if own else who
+    return Sent(url=site.base, note=f"Signed in as {named}; {project} takes {wanted}.")
 
 
 # --- settings and forms --------------------------------------------------------------------------------
-
-
-def _project(settings: Mapping[str, Any]) -> str:
-    return str(settings.get("project") or "").strip().upper()
-
-
-def _label(what: Announcement, settings: Mapping[str, Any]) -> str:
-    """Labels hold no spaces and are compared without regard to case."""
-    prefix = str(settings.get("label_prefix") or "holdfast")
-    return re.sub(r"[^a-z0-9_-]+", "-", f"{prefix}-{what.incident_key}".lower())[:255]
 
 
 def _quoted(text: str) -> str:
@@ -314,23 +319,10 @@ def _quoted(text: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
-def _priorities(settings: Mapping[str, Any]) -> Mapping[str, Any]:
-    value = settings.get("priorities") or {}
-    try:
-        parsed = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        parsed = None
-    if not isinstance(parsed, Mapping):
-        raise SendError(
-            'The priorities of this connection are not a JSON object; write {"1": "Highest"}.',
-            retryable=False,
-        )
-    return {str(severity).upper().removeprefix("SEV"): name for severity, name in parsed.items()}
-
-
-def _reference(what: Announcement) -> str:
-    """Short and stable: the same announcement is always known by it."""
-    return "ref " + hashlib.sha256(what.idempotency_key.encode("utf-8", "replace")).hexdigest()[:12]
+def _priorities(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The name of each severity's priority, by "1" to "5"."""
+    named = table(settings, "priorities", TABLES["priorities"])
+    return {severity.upper().removeprefix("SEV"): name for severity, name in named.items()}
 
 
 def _described(what: Announcement) -> dict[str, Any]:
@@ -347,12 +339,13 @@ def _described(what: Announcement) -> dict[str, Any]:
 
 
 def _comment(what: Announcement) -> dict[str, Any]:
-    now = f"{HAPPENED[what.kind]} · SEV{what.severity} · {what.state.replace('_', ' ')}"
+    items = [adf.text(item_name(one, VALUE) + (" (over)" if is_over(one) else "")) for one in what.items]
     return adf.document(
-        adf.paragraph(adf.strong(line(now, VALUE))),
+        adf.paragraph(adf.strong(line(headline(what), VALUE))),
         *adf.paragraphs(clip(what.text, TEXT)),
+        *([adf.bullets(items[:ITEMS])] if what.kind == "items" and items else []),
         *_links(what),
-        adf.paragraph(adf.text(f"{line(what.incident_key, 100)} · Holdfast · {_reference(what)}")),
+        adf.paragraph(adf.text(f"{line(what.incident_key, 100)} · Holdfast · {reference(what)}")),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from integrations.contract import Request, Response
+from tests.integrations import chat_vendors, ticket_vendors
 from tests.integrations.wire import answered
 
 Vendor = Callable[[Request], Response]
@@ -70,6 +71,7 @@ class Jira:
     shows_properties: bool = True
     offers: tuple[str, ...] = ("new", "indeterminate", "done")
     links: Response = field(default_factory=lambda: answered(201, {"id": 1}))
+    people: tuple[dict[str, str], ...] = ({"id": "5b10", "mail": "ann@example.org"},)
 
     def __call__(self, request: Request) -> Response:
         parts = path_of(request).removeprefix("/rest/api/3/").split("/")
@@ -84,12 +86,25 @@ class Jira:
                 key = f"ML-{len(self.issues) + 1}"
                 self.issues[key] = {**request.json, "comments": [], "category": "new", "moves": []}
                 return answered(201, {"id": "10000", "key": key})
+            case "GET", ["user", "search"]:
+                found = [one for one in self.people if request.params["query"] in one.values()]
+                return answered(200, [{"accountId": one["id"], "active": True} for one in found])
         issue = self.issues.get(parts[1])
         if issue is None:
             return answered(404, {"errorMessages": ["Issue does not exist"], "errors": {}})
         match request.method, parts[2:]:
             case "GET", []:
-                return answered(200, {"fields": {"status": {"statusCategory": {"key": issue["category"]}}}})
+                status = {"name": issue["category"], "statusCategory": {"key": issue["category"]}}
+                children = [
+                    k for k, i in self.issues.items() if i["fields"].get("parent") == {"key": parts[1]}
+                ]
+                below = [
+                    {"key": k, "fields": {"summary": self.issues[k]["fields"]["summary"]}} for k in children
+                ]
+                return answered(200, {"fields": {"status": status, "subtasks": below}})
+            case "PUT", [] | ["assignee"]:
+                issue["changes"] = [*issue.get("changes", ()), request.json]
+                return answered(204)
             case "POST", ["remotelink"]:
                 return self.links
             case "GET", ["comment"]:
@@ -97,11 +112,11 @@ class Jira:
                 kept = [{k: v for k, v in c.items() if k not in hidden} for c in issue["comments"]]
                 return answered(200, {"comments": kept})
             case "POST", ["comment"]:
-                issue["comments"].append(request.json)
-                return answered(201, {"id": "1"})
+                issue["comments"].append({**request.json, "id": f"1004{len(issue['comments'])}"})
+                return answered(201, {"id": issue["comments"][-1]["id"]})
             case "GET", ["transitions"]:
                 ways = [
-                    {"id": str(n), "to": {"statusCategory": {"key": to}}, "hasScreen": False}
+                    {"id": str(n), "to": {"name": to, "statusCategory": {"key": to}}, "hasScreen": False}
                     for n, to in enumerate(self.offers)
                 ]
                 return answered(200, {"transitions": ways})
@@ -117,4 +132,19 @@ class Jira:
 
 
 #: One for every outbound provider on the shelf: the contract suite speaks to them.
-VENDORS: dict[str, Callable[[], Vendor]] = {"slack": Slack, "pagerduty": PagerDuty, "jira": Jira}
+VENDORS: dict[str, Callable[[], Vendor]] = {
+    "alertmanager": chat_vendors.Alertmanager,
+    "confluence": ticket_vendors.Confluence,
+    "email": chat_vendors.mail_server,
+    "github": ticket_vendors.GitHub,
+    "jira": Jira,
+    "notion": ticket_vendors.Notion,
+    "opsgenie": chat_vendors.Opsgenie,
+    "pagerduty": PagerDuty,
+    "servicenow": ticket_vendors.ServiceNow,
+    "slack": Slack,
+    "statuspage": chat_vendors.Statuspage,
+    "teams": chat_vendors.receiver,
+    "trello": lambda: ticket_vendors.Trello(("list-x", "Doing", "Done")),
+    "webhook": chat_vendors.receiver,
+}

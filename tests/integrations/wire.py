@@ -75,10 +75,54 @@ def told(kind: str = "opened", **facts: Any) -> Announcement:
         "links": (("Dashboard", "https://grafana.example.org/d/psi"),),
         "actions": (("Approve", "https://holdfast.example.org/approvals/3/"),),
     }
+    if kind in ("items", "postmortem"):
+        known["items"] = ITEMS
+    if kind == "postmortem":
+        known["document"] = DOCUMENT
     if kind == "answer":  # to where the person asked
         known["channel"] = "https://hooks.slack.com/commands/T1/2/3"
     return Announcement(kind=kind, **{**known, **facts})
 
+
+ITEMS = (
+    {
+        "key": "INC-7-A3", "title": "Watch the income feature", "owner": "ann@example.org", "due": "2026-03-20",
+        "state": "open", "priority": "P1", "done_when": "PSI is checked hourly",
+    },
+    {
+        "key": "INC-7-A4", "title": "Pin the feed's schema", "owner": "bob@example.org", "due": "2026-04-01",
+        "state": "done", "priority": "P2", "done_when": "A changed column fails the run",
+    },
+)  # fmt: skip
+DOCUMENT = """# INC-7 Score drift in credit-risk
+
+| Post-mortem | Published |
+| --- | --- |
+| Severity | SEV2 |
+
+## 1. What happened
+
+The **income** feed changed its *unit*; see [the run](<https://ci.example.org/1>).
+
+- Noticed by `psi`
+    - after 40 minutes
+- Contained by version 4
+
+1. First
+2. Second
+
+> Nobody was told.
+
+```
+select 1 < 2 and ']]>' = "x"
+```
+
+---
+
+## 2. Figures
+
+![Drift](https://holdfast.example.org/evidence/3.png)
+"""
 
 HOSTILE = (
     '<script>alert("1")</script> & <!channel> <@U1> *bold* `x` "}] \\ \0 \ud800 \u202e été 漢字 🧨 ' * 400
