@@ -21,7 +21,7 @@ from urllib3.exceptions import (
 )
 
 from integrations.contract import Request, Response, SendError
-from integrations.http import mail
+from integrations.http import mail, smtp
 from integrations.http.guard import CONNECT_SECONDS, Deadline, current_deadline, guarded_session
 from integrations.http.hops import address_of, follow
 from integrations.masking import mask, shown_url
@@ -52,10 +52,13 @@ def send(request: Request, *, secrets: Sequence[str] = ()) -> Response:
     `request.timeout` is the total time in seconds, from the first look-up to the last byte,
     redirects included. Header names of the answer are lower-case. An answer beyond 1 MiB is cut,
     and its text says so. Raises SendError: retryable when the way failed, permanent when the
-    address is refused or the request cannot be written. Mailboxes (imap, imaps) are read by `mail`.
+    address is refused or the request cannot be written. Mailboxes (imap, imaps) are read by `mail`, mail (smtp, smtps) is
+    sent by `smtp`.
     """
     if request.url.startswith(mail.SCHEMES):
         return mail.answer(request)
+    if request.url.startswith(smtp.SCHEMES):
+        return smtp.answer(request)
     started = time.monotonic()
     with _answer(request, secrets) as answer:
         body, cut = _read(answer, MAX_BYTES)

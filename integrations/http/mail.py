@@ -48,7 +48,7 @@ def answer(request: Request) -> Response:
     started = time.monotonic()
     parts = urlsplit(request.url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
-    user, password = _credentials(request)
+    user, password = credentials(request)
     context = ssl.create_default_context(cafile=settings.HOLDFAST_CA_BUNDLE or None)
     box: _Mailbox | None = None
     try:
@@ -120,7 +120,8 @@ def _number(box: _Mailbox, name: str) -> int:
     return int(word) if word and word.isdigit() else 0
 
 
-def _credentials(request: Request) -> tuple[str, str]:
+def credentials(request: Request) -> tuple[str, str]:
+    """User and password of `Authorization: Basic …`; empty where there are none."""
     coded = request.headers.get("Authorization", "").removeprefix("Basic ")
     try:
         user, _, password = base64.b64decode(coded, validate=True).decode().partition(":")

@@ -1,4 +1,4 @@
-"""E-mail: alerts out of a mailbox that is asked over IMAP, or out of messages that a mail server hands over."""
+"""E-mail: alerts out of a mailbox (IMAP) or handed over by a mail server; news of incidents as letters (SMTP)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from email import message_from_bytes
 from email.errors import HeaderParseError, MessageError
 from email.header import decode_header, make_header
 from email.message import Message
-from email.utils import parseaddr, parsedate_to_datetime
+from email.utils import getaddresses, parseaddr, parsedate_to_datetime
 from typing import Any
 
 import nh3
 
 from incidents.intake.signal import Level, Signal, Status
-from integrations import normalise
+from integrations import letters, normalise
 from integrations.authenticity import SHARED_SECRET, require_shared
 from integrations.contract import (
+    Announcement,
+    Conversation,
     Example,
     Fetched,
     Field,
@@ -30,6 +32,7 @@ from integrations.contract import (
     Provider,
     Request,
     SendError,
+    Sent,
     Unreadable,
 )
 from integrations.listening import entries, mapping
@@ -41,6 +44,7 @@ RFC822 = "message/rfc822"
 #: Requests of one round of polling; characters of a text that are read; links and attachments that are kept.
 ROUNDS, CHARACTERS, LINKS, ATTACHMENTS, PARTS = 4, 100_000, 5, 20, 200
 
+_ADDRESS = re.compile(r"[^\s@<>,;\"]{1,64}@[A-Za-z0-9.-]{1,253}")
 _REPLY = re.compile(r"^\s*(?:re|aw|fwd?|wg|antw|sv|vs)\s*(?:\[\d+\])?:\s*", re.I)
 #: What stands before a subject: [FIRING:2], RESOLVED:, [CRITICAL], **PROBLEM**
 _PREFIX = re.compile(r"^\s*(?:\[\s*([A-Za-z ]{2,20}?)\s*(?::\s*\d+)?\s*\]|\**([A-Za-z]{2,20})\**\s*[:|-])\s*")
@@ -63,8 +67,11 @@ class Email(Provider):
 
     title = "E-mail"
     docs = "https://www.rfc-editor.org/rfc/rfc5322"
-    summary = "Alerts of tools that can only write e-mail, from a mailbox of their own."
+    summary = (
+        "Alerts of tools that can only write e-mail, from a mailbox of their own; letters about incidents."
+    )
     inbound = True
+    outbound = True
     content_types = (RFC822, "text/plain", "application/octet-stream")
     polls_every = 60.0
     fields = (
@@ -81,13 +88,24 @@ class Email(Provider):
         Field("dmarc", "Only proven senders", "Read only what the mail server found to pass DMARC.", kind="bool",
               required=False, default=False),
         SHARED_SECRET,
+        Field("smtp_host", "SMTP server", "E.g. smtp.example.org; empty: no letters are sent.", required=False),
+        Field("smtp_port", "Port", "465 with TLS, 587 otherwise.", kind="number", required=False),
+        Field("smtp_encryption", "Encryption", kind="choice", choices=("starttls", "tls", "none"), default="starttls",
+              required=False),
+        Field("smtp_user", "User", "Of the SMTP server; empty: no login.", required=False),
+        Field("smtp_password", "Password", "Of that user.", secret=True, required=False),
+        Field("sender", "Sender", "Who letters are from, e.g. Holdfast <holdfast@example.org>.", required=False),
+        Field("to", "Recipients", "Addresses, separated by commas; a route may name others.", required=False),
     )  # fmt: skip
+    carries = frozenset(letters.HAPPENED)
+    digests = True
     idempotency = (
-        "A message is known by its Message-ID, in a mailbox by its number; the same one again is stored once."
+        "A message is known by its Message-ID, in a mailbox by its number; the same one again is stored once. A letter has "
+        "the same Message-ID on every try, by which mail servers and programs recognise it."
     )
     limits = (
         "The first 512 KB of a message are read. A sender's address can be forged: name the senders, and let only "
-        "proven ones in. Sign-in by OAuth is not supported; use an app password."
+        "proven ones in. Sign-in by OAuth is not supported; use an app password. https://www.rfc-editor.org/rfc/rfc5321"
     )
     examples = (
         Example(
@@ -106,11 +124,18 @@ class Email(Provider):
     )  # fmt: skip
 
     def check(self, settings: Mapping[str, Any]) -> dict[str, str]:
-        if not settings.get("host"):
-            return {}
-        return {
-            name: "Asking a mailbox needs this." for name in ("user", "password") if not settings.get(name)
+        needed = {"host": ("user", "password"), "smtp_host": ("sender", "to")}
+        wrong = {
+            name: "Asking a mailbox needs this." if server == "host" else "Sending letters needs this."
+            for server, names in needed.items()
+            if settings.get(server)
+            for name in names
+            if not settings.get(name)
         }
+        for name in ("sender", "to"):
+            if (written := text(settings.get(name))) and not _addresses(written):
+                wrong[name] = "Write addresses such as ann@example.org, separated by commas."
+        return wrong
 
     def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
         require_shared(inbound, settings)
@@ -165,19 +190,74 @@ class Email(Provider):
                 break
         return Polled(messages, {"uidvalidity": validity, "uid": known})
 
+    def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:
+        return super().takes(kind, settings) and bool(settings.get("smtp_host"))
+
+    def compose(
+        self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
+    ) -> Conversation:
+        """One letter to the recipients of the route, else of the settings."""
+        to = _addresses(what.channel or text(settings.get("to")))
+        sender = text(settings.get("sender"))
+        if not to or not _addresses(sender):
+            raise SendError(
+                "A letter needs addresses to come from and to go to: correct `sender` and `to` of the connection, or the "
+                "route's channel.",
+                retryable=False,
+            )
+        body, id, thread = letters.letter(what, sender, to)
+        encryption = text(settings.get("smtp_encryption")) or "starttls"
+        server = _server(text(settings.get("smtp_host")), settings.get("smtp_port"), "SMTP")
+        user = settings.get("smtp_user")
+        response = yield Request(
+            "SEND",
+            f"{'smtps' if encryption == 'tls' else 'smtp'}://{server}",
+            headers=_login(user, settings.get("smtp_password")) if user else {},
+            body=body,
+            params={
+                "from": _addresses(sender)[0],
+                "to": ",".join(to),
+                **({"encryption": "none"} if encryption == "none" else {}),
+            },
+            timeout=30.0,
+        )
+        told = mapping(response.json)
+        if not 200 <= response.status < 300:
+            hint = "Check user and password of the SMTP server." if response.status == 401 else ""
+            raise failure(response, self.title, f"{text(told.get('code'))} {text(told.get('message'))}", hint)
+        left = mapping(told.get("refused"))
+        note = f"not taken for {', '.join(f'{one} ({why})' for one, why in left.items())}" if left else ""
+        return Sent(remote_id=thread, part=id, note=note)
+
+
+def _addresses(written: str) -> list[str]:
+    """The bare addresses of a list; empty when one of them is none."""
+    found = [address for _, address in getaddresses([written])]
+    return found if found and all(_ADDRESS.fullmatch(one) for one in found) else []
+
+
+def _server(host: str, port: Any, title: str) -> str:
+    """`host:port` for an address, or only the host."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]", host):
+        raise SendError(
+            f"The {title} server is a host name without anything before or behind it.", retryable=False
+        )
+    number = normalise.whole(port)
+    return f"{host}:{number}" if number else host
+
+
+def _login(user: Any, password: Any) -> dict[str, str]:
+    pair = f"{text(user)}:{text(password)}".encode()
+    return {"Authorization": "Basic " + base64.b64encode(pair).decode()}
+
 
 def _request(settings: Mapping[str, Any], after: str) -> Request:
     encryption = text(settings.get("encryption")) or "tls"
-    host, port = text(settings.get("host")), normalise.whole(settings.get("port"))
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\]", host):
-        raise SendError(
-            "The IMAP server is a host name without anything before or behind it.", retryable=False
-        )
-    user = f"{text(settings.get('user'))}:{text(settings.get('password'))}"
+    server = _server(text(settings.get("host")), settings.get("port"), "IMAP")
     return Request(
         "FETCH",
-        f"{'imaps' if encryption == 'tls' else 'imap'}://{host}{f':{port}' if port else ''}/{text(settings.get('mailbox')) or 'INBOX'}",
-        headers={"Authorization": "Basic " + base64.b64encode(user.encode()).decode()},
+        f"{'imaps' if encryption == 'tls' else 'imap'}://{server}/{text(settings.get('mailbox')) or 'INBOX'}",
+        headers=_login(settings.get("user"), settings.get("password")),
         params={"after": after, **({"encryption": "none"} if encryption == "none" else {})},
         timeout=30.0,
     )
