@@ -7,6 +7,7 @@ from typing import Any
 
 from incidents import outbox, sweeps
 from incidents.models import Event
+from incidents.pages import changes as changed
 from incidents.pages import panels
 from integrations import databases, http
 from integrations.inbox import drain, heartbeat, poll
@@ -77,6 +78,8 @@ def connect() -> None:
 
     dataset.set_fetcher(_fetch)
     dataset.set_query_reader(databases.rows_of)
+    panels.register("changes", changed.incident_panel, order=20)
+    panels.register_urgent("questions", work.urgent_panel, order=10)
     panels.register("runs", work.incident_panel, order=10)
     panels.register("deliveries", outside.incident_panel, order=60)
     panels.register_now("approvals", work.now_panel, order=10)

@@ -4,6 +4,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from incidents.api.alerts import AlertViewSet
+from incidents.api.changes import ChangeViewSet
 from incidents.api.clocks import ClockViewSet
 from incidents.api.incidents import IncidentViewSet
 from incidents.api.insights import InsightsView
@@ -16,5 +17,6 @@ router.register("alerts", AlertViewSet, "api-alert")
 router.register("incidents", IncidentViewSet, "api-incident")
 router.register("postmortems", PostMortemViewSet, "api-postmortem")
 router.register("clocks", ClockViewSet, "api-clock")
+router.register("changes", ChangeViewSet, "api-change")
 
 urlpatterns = [*router.urls, path("insights/", InsightsView.as_view(), name="api-insights")]

@@ -7,7 +7,6 @@ from typing import Any
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import Http404
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
@@ -118,7 +117,7 @@ class RouteViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
         require(request.user, "config.edit")
         return self._kept(RouteSerializer(self.get_object(), data=request.data, partial=True), 200, "changed")
 
-    @extend_schema(summary="Remove a route", request=None, responses={204: OpenApiTypes.NONE})
+    @extend_schema(summary="Remove a route", request=None, responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         require(request.user, "config.edit")
         route = self.get_object()

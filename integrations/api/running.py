@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.shortcuts import get_object_or_404
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -156,7 +155,7 @@ class Running:
         _tell(request, row, f"{link} at {row}.")
         return Response(PersonLinkSerializer(link).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(summary="Forget who somebody is", request=None, responses={204: OpenApiTypes.NONE})
+    @extend_schema(summary="Forget who somebody is", request=None, responses={204: None})
     @action(detail=True, methods=["delete"], url_path="people/(?P<number>[0-9]{1,18})")
     def person(self, request: Request, pk: str, number: str) -> Response:
         """They are known by their e-mail address only from then on."""

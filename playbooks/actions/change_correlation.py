@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Q
 
+from incidents import changes as told
 from incidents.models import Deployment, Event, Incident, ModelVersion
 from playbooks.contract import Action, Done, Exhibit, Param, StepContext
 
@@ -36,6 +37,7 @@ class ChangeCorrelation(Action):
             *_versions(ctx.system, since, until),
             *_configuration(ctx.incident, since, until),
             *_neighbours(ctx, since, until),
+            *_told(ctx, onset - since, until),
         ]
         found.sort(key=lambda change: abs((change["moment"] - onset).total_seconds()))
         changes = [_shown(change, onset) for change in found[:LISTED]]
@@ -68,6 +70,16 @@ class ChangeCorrelation(Action):
             "since": since.isoformat(),
         }
         return Done(outputs, [exhibit], "likely" if own else "refuted", summary)
+
+
+def _told(ctx: StepContext, span: timedelta, until: datetime) -> list[dict[str, Any]]:
+    """What deploy tools, registries and people told of: of this system, of linked ones, of none that is known."""
+    rows = told.before(ctx.incident, span).filter(at__lte=until)[:LISTED]
+    return [
+        _change(row.kind, row.at, f"{row.title}{f' by {row.by}' if row.by else ''}",
+                own=ctx.system is not None and row.system_id == ctx.system.pk)
+        for row in rows
+    ]  # fmt: skip
 
 
 def _change(kind: str, moment: datetime, text: str, *, own: bool) -> dict[str, Any]:

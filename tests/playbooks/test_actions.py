@@ -142,6 +142,18 @@ def test_what_changed_after_the_onset_or_long_before_is_no_suspect() -> None:
 
 
 @pytest.mark.django_db
+def test_a_change_that_a_deploy_tool_told_is_a_suspect_if_it_is_about_this_system() -> None:
+    system, other = scenes.system("a"), scenes.system("b")
+    about = incident_on(system)
+    at = (about.onset_at or about.detected_at) - timedelta(hours=1)
+    for key, name in (("1", system.slug), ("2", other.slug), ("3", "")):
+        changes.keep("connection:1", key, kind="deploy", title=f"Deploy {key}", at=at, system=name, by="Kim")
+    done = ran("change_correlation", step(about))
+    assert (done.verdict, done.outputs["nearest"]) == ("likely", "Deploy 1 by Kim")
+    assert {item["text"] for item in done.outputs["changes"]} == {"Deploy 1 by Kim", "Deploy 3 by Kim"}
+
+
+@pytest.mark.django_db
 def test_incidents_of_systems_with_the_same_data_are_listed_but_not_restricted_ones() -> None:
     system, other = scenes.system("a"), scenes.system("b")
     Dataset.objects.create(name="tx").consumers.add(system, other)
