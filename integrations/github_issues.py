@@ -85,7 +85,7 @@ class _Calls:
             )
         self.headers = {
             "Authorization": f"Bearer {token}",
-            "Accept": "application/vnd.github+json",
+            "Accept": "application/vnd.github+json, application/json;q=0.9",
             "X-GitHub-Api-Version": VERSION,
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Mapping
 from typing import Any
+from uuid import UUID
 
 from incidents.report import blocks
 from integrations import notion_blocks
@@ -91,7 +92,7 @@ class Notion(Provider):
                 "Notion took the page but did not name it. Check the API address.", retryable=False
             )
         for portion in notion_blocks.requests_of(_content(what)):
-            yield from call("PATCH", f"blocks/{number}/children", {"children": portion})
+            yield from call("PATCH", f"blocks/{_number(number)}/children", {"children": portion})
         return Sent(number, text(page.get("url")))
 
 
@@ -127,9 +128,10 @@ _HINTS = {
 
 
 def _number(value: Any) -> str:
-    """The id in an address of Notion's, or the value itself, which is kept from leaving its place in a path."""
-    found = re.search(r"([0-9a-f]{32})(?:[?#].*)?$", text(value).strip().replace("-", ""), re.I)
-    return found[1] if found else re.sub(r"[^\w-]", "", text(value))
+    """The id in an address of Notion's as Notion writes ids; another value is kept from leaving its place in a path."""
+    bare = re.sub(r"[?#].*", "", text(value).strip()).replace("-", "")
+    found = re.search(r"[0-9a-f]{32}$", bare, re.I)
+    return str(UUID(found[0])) if found else re.sub(r"[^\w-]", "", text(value))
 
 
 def _title(what: Announcement) -> str:

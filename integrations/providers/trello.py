@@ -304,7 +304,7 @@ def _itemised(call: _Calls, path: str, what: Announcement) -> Generator[Request,
     """The checklist: every action item once, ticked when it is over.
     https://developer.atlassian.com/cloud/trello/rest/api-group-checklists/
     """
-    answer = yield from call("GET", f"{path}/checklists", checkItem_fields="name,state")
+    answer = yield from call("GET", f"{path}/checklists")
     mine = next((one for one in call.rows(answer, "checklists") if one.get("name") == CHECKLIST), None)
     if mine is None:
         mine = mapping((yield from call("POST", f"{path}/checklists", name=CHECKLIST)))
@@ -324,7 +324,7 @@ def _itemised(call: _Calls, path: str, what: Announcement) -> Generator[Request,
 
 def _tested(call: _Calls, settings: Mapping[str, Any]) -> Generator[Request, Response, Sent]:
     """Prove the account and the board without leaving a card behind."""
-    account = mapping((yield from call("GET", "/members/me", fields="fullName,username")))
+    account = mapping((yield from call("GET", "/members/me")))
     lists = yield from call.lists(settings)
     wanted = {text(settings.get("list")), *table(settings, "lists", LISTS).values()} - {""}
     missing = sorted(wanted - {text(one.get("name")) for one in lists})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from integrations.contract import Request, Response
 from tests.integrations.wire import answered
@@ -235,7 +236,7 @@ class Notion:
                 shown = [{**one, "child_page": {"title": one["title"]}} for one in self.pages.values()]
                 return answered(200, {"results": shown, "next_cursor": None})
             case "POST", ["pages"]:
-                number = f"{len(self.pages) + 1:032x}"
+                number = str(UUID(int=len(self.pages) + 1))
                 named = next(iter(request.json["properties"].values()))["title"][0]["text"]["content"]
                 url, by = f"https://www.notion.so/{number}", {"object": "user", "id": self.bot}
                 self.pages[number] = {
