@@ -1,21 +1,45 @@
-"""Prometheus Alertmanager: the webhook (version 4, and 3 of old releases) as signals, one per alert."""
+"""Prometheus Alertmanager: its webhook (version 4, and 3 of old releases) as signals; silences for what somebody has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from incidents.intake.signal import Signal, Status
 from integrations import normalise
-from integrations.contract import Example, Inbound, Provider, Refusal, Unreadable
+from integrations.contract import (
+    Announcement,
+    Conversation,
+    Example,
+    Field,
+    Inbound,
+    Provider,
+    Refusal,
+    Request,
+    Response,
+    SendError,
+    Sent,
+    Unreadable,
+)
+from integrations.listening import entries, mapping
 from integrations.normalise import first, text
+from integrations.vendor import address, failure, line
 
 _THRESHOLD = re.compile(r"(>=|<=|==|!=|>|<)\s*(?:bool\s+)?(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)\s*\)?\s*$", re.I)
 _SELECTOR = re.compile(r"([A-Za-z_:][\w:]*)\s*[{\[]")
 _NAME = re.compile(r"[A-Za-z_:][\w:]*")
+
+
+#: Who made a silence, and how long its comment may be (ours).
+US, COMMENT = "Holdfast", 500
+#: How long somebody's silence holds, where the settings do not say.
+HOURS = 4
+#: After these nothing of the incident is to be silent any more.
+OVER = frozenset({"mitigated", "resolved", "closed", "reopened"})
 
 
 class Alertmanager(Provider):
@@ -23,11 +47,24 @@ class Alertmanager(Provider):
 
     title = "Prometheus Alertmanager"
     docs = "https://prometheus.io/docs/alerting/latest/configuration/#webhook_config"
-    summary = "Firing and resolved alerts from Prometheus rules."
+    summary = "Firing and resolved alerts from Prometheus rules; silences while somebody works on them."
     inbound = True
-    idempotency = "Alertmanager names no delivery; a notification sent twice reports the same fingerprints and changes nothing."
+    outbound = True
+    fields = (
+        Field("api_url", "API address", "E.g. http://alertmanager:9093, when acknowledged incidents shall silence their alerts.",
+              kind="url", required=False),
+        Field("api_authorization", "Authorization header", "Sent along as it is, where a proxy asks for it.", secret=True,
+              required=False),
+        Field("silence_hours", "Hours of silence", kind="number", required=False, default=HOURS),
+    )  # fmt: skip
+    carries = frozenset({"acknowledged", "test", *OVER})
+    idempotency = (
+        "Alertmanager names no delivery; a notification sent twice reports the same fingerprints and changes nothing. Silences "
+        "are looked up by their comment, which names the incident, before one is made."
+    )
     limits = (
-        "max_alerts shortens a notification; what was cut is reported on the next one, never as resolved."
+        "max_alerts shortens a notification; what was cut is reported on the next one, never as resolved. Up to 20 alerts of "
+        "an incident are silenced. https://prometheus.io/docs/alerting/latest/alertmanager/#silences"
     )
     # Alertmanager gives up on 429 and tries 5xx again:
     # https://github.com/prometheus/alertmanager/blob/main/notify/webhook/webhook.go
@@ -54,12 +91,82 @@ class Alertmanager(Provider):
     def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
         return len(_alerts(inbound.body)[1])
 
+    def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:
+        return super().takes(kind, settings) and bool(settings.get("api_url"))
+
+    def compose(
+        self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
+    ) -> Conversation:
+        """Acknowledged: a silence for each alert that came from here, matching exactly its labels. Over: they expire.
+
+        https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml
+        """
+        api = f"{address(settings, 'api_url').removesuffix('/api/v2')}/api/v2"
+        headers = {"Authorization": said} if (said := text(settings.get("api_authorization"))) else {}
+        if what.kind == "test":
+            yield from _asked(Request("GET", f"{api}/status", headers=headers))
+            return Sent(note="Alertmanager answered; nothing was silenced.")
+        if what.kind not in self.carries:
+            raise SendError(f"{self.title} does not carry {what.kind!r}.", retryable=False)
+        listed = yield from _asked(Request("GET", f"{api}/silences", headers=headers))
+        ours = [one for one in entries(listed) if _is_ours(one, what.incident_key)]
+        if what.kind in OVER:
+            for one in ours:
+                yield from _asked(Request("DELETE", f"{api}/silence/{text(one.get('id'))}", headers=headers))
+            return Sent(
+                remote_id=what.incident_key or what.idempotency_key, note=f"{len(ours)} silences expired"
+            )
+        silenced = [_matched(one) for one in ours]
+        wanted = [
+            told for alert in what.alerts if (told := _matchers(alert)) and _matched(told) not in silenced
+        ]
+        for told in wanted:
+            silence = {**told, **_span(what.at, settings), "createdBy": US, "comment": _comment(what)}
+            yield from _asked(Request("POST", f"{api}/silences", headers=headers, json=silence))
+        return Sent(
+            remote_id=what.incident_key or what.idempotency_key, note=f"{len(wanted)} alerts silenced"
+        )
+
     def parse(self, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
         try:
             group, alerts = _alerts(inbound.body)
         except Refusal as error:
             raise Unreadable(str(error)) from error
         return [_signal(alert, group, inbound) for alert in alerts]
+
+
+def _asked(request: Request) -> Generator[Request, Response, Any]:
+    response = yield request
+    if not 200 <= response.status < 300:
+        said = response.json if isinstance(response.json, str) else mapping(response.json).get("message")
+        raise failure(response, Alertmanager.title, text(said))
+    return response.json
+
+
+def _comment(what: Announcement) -> str:
+    return line(f"{US} {what.incident_key}: {what.text or what.title} {what.url}", COMMENT)
+
+
+def _is_ours(silence: Mapping[str, Any], key: str) -> bool:
+    live = text(mapping(silence.get("status")).get("state")) in ("active", "pending")
+    return live and text(silence.get("comment")).startswith(f"{US} {key}:")
+
+
+def _matchers(alert: Mapping[str, str]) -> dict[str, Any]:
+    """Exactly this alert; empty where it has no labels: that would match them all."""
+    pairs = [(name, value) for name, value in sorted(alert.items()) if value]
+    exact = {"isRegex": False, "isEqual": True}
+    return {"matchers": [{"name": name, "value": value, **exact} for name, value in pairs]} if pairs else {}
+
+
+def _matched(silence: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return sorted((text(one.get("name")), text(one.get("value"))) for one in entries(silence.get("matchers")))
+
+
+def _span(at: str, settings: Mapping[str, Any]) -> dict[str, str]:
+    begin = normalise.moment(at) or datetime.now(UTC)
+    hours = min(max(normalise.number(settings.get("silence_hours")) or HOURS, 0.1), 24 * 7)
+    return {"startsAt": begin.isoformat(), "endsAt": (begin + timedelta(hours=hours)).isoformat()}
 
 
 def _alerts(body: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:

@@ -1,18 +1,47 @@
-"""Opsgenie (and Jira Service Management alerts): acts on our alerts come back, alerts of others come in."""
+"""Opsgenie (and Jira Service Management alerts): one alert per incident; acts come back, alerts of others come in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from incidents.intake.signal import Status
 from integrations import normalise
-from integrations.contract import Example, Inbound, Instruction, Said, Unreadable
+from integrations.authenticity import SHARED_SECRET
+from integrations.contract import (
+    Announcement,
+    Conversation,
+    Example,
+    Field,
+    Inbound,
+    Instruction,
+    Request,
+    Response,
+    Said,
+    SendError,
+    Sent,
+    Unreadable,
+)
 from integrations.listening import Listening, mapping
 from integrations.normalise import first, text
 from integrations.on_call import own_key, rank
+from integrations.vendor import address, clip, facts, failure, heading, line
 
+#: https://docs.opsgenie.com/docs/alert-api: characters of each field
+MESSAGE, ALIAS, DESCRIPTION, NOTE, ENTITY, TAG, VALUE, FACTS = 130, 512, 15_000, 25_000, 512, 50, 500, 30
+#: What is done with the alert; a note says why.
+ACTIONS = {
+    "acknowledged": "acknowledge",
+    "mitigated": "close",
+    "resolved": "close",
+    "closed": "close",
+    "comment": "notes",
+}
+OPENS = frozenset({"opened", "escalated", "reopened"})
+#: Our own acts come back under this name, which is no person's.
+US = "Holdfast"
 _SIGNALS: dict[str, Status] = {"create": "firing", "close": "resolved", "delete": "resolved"}
 
 
@@ -21,8 +50,22 @@ class Opsgenie(Listening):
 
     title = "Opsgenie"
     docs = "https://support.atlassian.com/opsgenie/docs/opsgenie-edge-connector-alert-action-data/"
-    summary = "Alerts of Opsgenie, and what people on call do with ours."
-    idempotency = "An action is known by alert, kind and time; the same one again changes nothing."
+    summary = "Alerts the people on call, hears what they do, and takes in alerts of others."
+    outbound = True
+    fields = (
+        SHARED_SECRET,
+        Field("api_key", "API key", "Of an API integration, when incidents shall become alerts there.", secret=True,
+              required=False),
+        Field("api_url", "API address", "https://api.eu.opsgenie.com for accounts in the EU.", kind="url", required=False,
+              default="https://api.opsgenie.com"),
+        Field("team", "Team", "Name of the team that is alerted; empty: the integration's own.", required=False),
+    )  # fmt: skip
+    carries = frozenset({*OPENS, *ACTIONS, "test"})
+    rate = (100, 60.0)
+    idempotency = (
+        "Every alert carries the incident's key as its alias: Opsgenie folds repeats into the open alert. An action that "
+        "comes in is known by alert, kind and time; the same one again changes nothing."
+    )
     limits = (
         "Messages carry no signature: let the integration send the secret as a header. Atlassian ends Opsgenie in "
         "April 2027. https://www.atlassian.com/software/opsgenie/migration"
@@ -43,6 +86,46 @@ class Opsgenie(Listening):
         ),
     )  # fmt: skip
 
+    def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:
+        return super().takes(kind, settings) and bool(settings.get("api_key"))
+
+    def compose(
+        self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
+    ) -> Conversation:
+        """Create the alert under the incident's key, or do something with it. Opsgenie works on what it took later: 202."""
+        base = address(settings, "api_url", "https://api.opsgenie.com")
+        headers = {"Authorization": f"GenieKey {text(settings.get('api_key'))}"}
+        alias = line(what.incident_key or what.idempotency_key, ALIAS)
+        alerts = f"{base}/v2/alerts"
+        if what.kind == "test":
+            _taken((yield Request("GET", alerts, headers=headers, params={"limit": "1"})), self.title)
+            return Sent(note="The API key may read alerts; nobody was alerted.")
+        by_alias = {"identifierType": "alias"}
+        if what.kind in OPENS:
+            answer = yield Request("POST", alerts, headers=headers, json=_alert(what, alias, settings))
+            _taken(answer, self.title)
+            if what.kind == "escalated":  # a repeat of an open alert changes nothing about it
+                one = f"{alerts}/{quote(alias, safe='')}/priority"
+                _taken(
+                    (
+                        yield Request(
+                            "PUT",
+                            one,
+                            headers=headers,
+                            params=by_alias,
+                            json={"priority": f"P{what.severity}"},
+                        )
+                    ),
+                    self.title,
+                )
+        elif what.kind in ACTIONS:
+            told = {"user": US, "source": US, "note": clip(what.text, NOTE) or line(heading(what), NOTE)}
+            one = f"{alerts}/{quote(alias, safe='')}/{ACTIONS[what.kind]}"
+            _taken((yield Request("POST", one, headers=headers, params=by_alias, json=told)), self.title)
+        else:
+            raise SendError(f"Opsgenie does not carry {what.kind!r}.", retryable=False)
+        return Sent(remote_id=alias, data={"alias": alias})
+
     def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> Sequence[Said]:
         message = mapping(body)
         alert, action = mapping(message.get("alert")), text(message.get("action"))
@@ -56,6 +139,30 @@ class Opsgenie(Listening):
         if not key and kind in _SIGNALS:
             return [_foreign(alert, _SIGNALS[kind], kind, inbound)]
         return _instructed(kind, alert, key)
+
+
+def _taken(response: Response, title: str) -> None:
+    if not 200 <= response.status < 300:
+        hint = "Check the API key, and the address of the region." if response.status in (401, 403) else ""
+        raise failure(response, title, text(mapping(response.json).get("message")), hint)
+
+
+def _alert(what: Announcement, alias: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    tags = [line(tag, TAG) for tag in ("holdfast", what.incident_class, what.system) if tag]
+    alert: dict[str, Any] = {
+        "message": line(heading(what), MESSAGE) or alias,
+        "alias": alias,
+        "description": clip("\n".join(part for part in (what.text, what.url) if part), DESCRIPTION),
+        "priority": f"P{what.severity}",
+        "source": US,
+        "user": US,
+        "entity": line(what.system, ENTITY),
+        "tags": tags,
+        "details": {line(name, 100): line(value, VALUE) for name, value in facts(what)[:FACTS]},
+    }
+    if team := text(settings.get("team")):
+        alert["responders"] = [{"type": "team", "name": team}]
+    return alert
 
 
 def _moment(value: Any) -> datetime | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from integrations import pagerduty_events
+from integrations import pagerduty_events, pagerduty_rest
 from integrations.authenticity import require_hmac
 from integrations.contract import (
     Announcement,
@@ -69,7 +69,14 @@ class PagerDuty(Listening):
             secret=True,
             required=False,
         ),
-    )
+        Field("api_token", "REST API token", "When notes shall be written, and responders asked.", secret=True, required=False),
+        Field("from_email", "Acting user", "E-mail address of the PagerDuty user that those calls are made as.", required=False),
+        Field("responders", "Responders", "Ids of users, and policy:ID for escalation policies, separated by commas.",
+              required=False),
+        Field("responder_severities", "Ask them at", "Severities, such as 1,2.", required=False, default="1"),
+        Field("api_url", "REST API address", kind="url", required=False, default=pagerduty_rest.API,
+              help="https://api.eu.pagerduty.com for accounts in the EU service region."),
+    )  # fmt: skip
     examples = (
         Example(
             "acknowledged",
@@ -89,10 +96,10 @@ class PagerDuty(Listening):
             "ping", b'{"event":{"id":"e-3","event_type":"pagey.ping","data":{"message":"Hello"}}}', alerts=0
         ),
     )
-    carries = frozenset({*ACTIONS, "test"})
+    carries = frozenset({*ACTIONS, "comment", "test"})
     idempotency = (
         "Every event carries the incident's key as dedup_key: PagerDuty folds repeats into the same "
-        "alert, so a retry never pages twice."
+        "alert, so a retry never pages twice. A note whose answer was lost on the way can appear twice."
     )
     limits = (
         "About 120 events a minute per integration key; 512 KB an event, summary 1,024 and dedup_key 255 "
@@ -115,10 +122,18 @@ class PagerDuty(Listening):
     def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> Sequence[Said]:
         return pagerduty_events.read(body, inbound)
 
+    def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:
+        return super().takes(kind, settings) and (kind != "comment" or pagerduty_rest.is_set_up(settings))
+
     def compose(
         self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
     ) -> Conversation:
-        """One event, or for a test one change event: it proves the key and pages nobody."""
+        """A note; or one event, after which responders may be asked. For a test one change event: it proves the key and
+        pages nobody."""
+        if what.kind == "comment":
+            own = line(what.incident_key or what.idempotency_key, DEDUP_KEY)
+            part = yield from pagerduty_rest.note(what, settings, own)
+            return Sent(remote_id=own, data={"dedup_key": own}, part=part)
         base = address(settings, "base_url", "https://events.pagerduty.com").removesuffix("/v2")
         event: dict[str, Any] = {"routing_key": str(settings.get("routing_key") or "").strip()}
         if what.kind == "test":
@@ -143,7 +158,14 @@ class PagerDuty(Listening):
         if what.kind == "test":
             return Sent(note="PagerDuty took a change event; it is shown on the service and pages nobody.")
         remote = str(answer.get("dedup_key") or key)
-        return Sent(remote_id=remote, data={"dedup_key": remote})
+        data: dict[str, Any] = {"dedup_key": remote}
+        if not pagerduty_rest.more_people(what, settings, link):
+            return Sent(remote_id=remote, data=data)
+        try:
+            yield from pagerduty_rest.ask(what, settings, remote)
+        except SendError as error:  # the page is out; the next change for the worse asks again
+            return Sent(remote_id=remote, data=data, note=f"responders were not asked: {error}")
+        return Sent(remote_id=remote, data={**data, "responders": True})
 
 
 def _alert(what: Announcement) -> dict[str, Any]:

@@ -97,6 +97,7 @@ class PagerDutyRest:
     """The REST API beside the events: incidents by key, notes, requests for responders."""
 
     known: dict[str, str] = field(default_factory=lambda: {"INC-7": "P1"})
+    any: bool = True  #: also incidents of other keys are there
     asked: list[tuple[str, Any]] = field(default_factory=list)
 
     def __call__(self, request: Request) -> Response:
@@ -104,7 +105,7 @@ class PagerDutyRest:
         self.asked.append((f"{request.method} {path}", request.json or dict(request.params)))
         match request.method, path.strip("/").split("/"):
             case "GET", ["incidents"]:
-                id = self.known.get(request.params["incident_key"])
+                id = self.known.get(request.params["incident_key"], "P9" if self.any else "")
                 return answered(200, {"incidents": [{"id": id}] if id else []})
             case "GET", ["users"]:
                 return answered(200, {"users": [{"id": "U7", "email": "holdfast@example.org"}]})

@@ -154,7 +154,7 @@ def reachable(settings: Settings) -> None:
 
 
 @pytest.mark.usefixtures("reachable")
-@pytest.mark.parametrize("kind", sorted(PAGERDUTY.carries))
+@pytest.mark.parametrize("kind", sorted(PAGERDUTY.carries - {"comment"}))
 def test_every_event_is_accepted_by_the_specification(mock: str, kind: str) -> None:
     settings = {**SETTINGS, "base_url": mock}
     for severity in (1, 2, 3, 4, 5):

@@ -47,8 +47,11 @@ class PagerDuty:
 
     open: set[str] = field(default_factory=set)
     pages: int = 0
+    rest: chat_vendors.PagerDutyRest = field(default_factory=chat_vendors.PagerDutyRest)
 
     def __call__(self, request: Request) -> Response:
+        if "/v2/" not in request.url:
+            return self.rest(request)
         event = request.json
         key = event.get("dedup_key", "")
         if event.get("event_action") == "trigger" and key not in self.open:
