@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from incidents import outbox, sweeps
+from incidents import escalation, outbox, sweeps
 from incidents.models import Event
 from incidents.pages import changes as changed
 from incidents.pages import panels
@@ -61,6 +61,7 @@ SWEEPS: Sequence[Callable[[], int]] = (
     heartbeat.sweep,
     engine.sweep,
     approvals.look,
+    escalation.escalate,
     sweeps.release_keys,
     sweeps.end_storms,
     sweeps.end_silences,

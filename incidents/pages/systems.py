@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from incidents import lifecycle
 from incidents.access import can, require, visible
+from incidents.escalation import line_of
 from incidents.models import AISystem, Dataset, Incident, SystemLink
 from incidents.pages.bars import deployment_bars
 from incidents.pages.door import me, signed_in
@@ -135,7 +136,7 @@ def system(request: HttpRequest, slug: str) -> HttpResponse:
         "system": found, "can_edit": editable, "link_form": form,
         "deployments": deployments, "bars": deployment_bars(deployments),
         "serving": found.serving_at(timezone.now()),
-        "can_declare": can(user, "incident.create"),
+        "can_declare": can(user, "incident.create"), "line": line_of(found),
         "versions": list(found.versions.select_related("author")[:20]),
         "upstream": list(found.upstream.select_related("owner_team")),
         "links": [link for link in found.links.all() if link.url.lower().startswith(("http://", "https://"))],

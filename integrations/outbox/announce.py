@@ -29,6 +29,7 @@ KINDS = {
     "incident.opened": "opened",
     "incident.acknowledged": "acknowledged",
     "incident.assigned": "updated",
+    "incident.escalated": "escalated",
     "incident.triaged": "updated",
     "incident.contained": "updated",
     "incident.unverified": "updated",
