@@ -7,9 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from incidents.report.blocks import Block, parse
 from integrations.contract import Announcement, SendError
 from integrations.normalise import text
-from integrations.vendor import clip, facts, line, web_links
+from integrations.vendor import clip, facts, heading, line, web_links
 
 #: What a ticket is told, in words.
 HAPPENED = {
@@ -98,6 +99,11 @@ def item_lines(item: Mapping[str, str]) -> list[tuple[str, str]]:
 def is_over(item: Mapping[str, str]) -> bool:
     """Whether nothing is left to do about an action item."""
     return item.get("state") in ("done", "dropped")
+
+
+def document(what: Announcement) -> tuple[Block, ...]:
+    """The post-mortem as blocks; where there is none, what is said about the incident."""
+    return parse(text(what.document) or text(f"# {heading(what)}\n\n{what.text}"))
 
 
 def markdown(what: Announcement, limit: int, *, with_facts: bool) -> str:

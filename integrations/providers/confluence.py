@@ -6,7 +6,6 @@ from collections.abc import Generator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from incidents.report import blocks
 from integrations import atlassian, storage_format
 from integrations.contract import (
     Announcement,
@@ -20,8 +19,8 @@ from integrations.contract import (
 )
 from integrations.listening import mapping
 from integrations.normalise import text
-from integrations.tickets import reference
-from integrations.vendor import heading, line, web_links
+from integrations.tickets import document, reference
+from integrations.vendor import line, web_links
 
 #: https://developer.atlassian.com/cloud/confluence/rest/v2/ : a title takes 255 signs.
 TITLE = 255
@@ -178,8 +177,7 @@ def _rewritten(
 
 
 def _body(what: Announcement) -> str:
-    document = what.document or f"# {heading(what)}\n\n{what.text}"
     back = web_links((("Open in Holdfast", what.url),), 2000)
     link = "".join(f' <a href="{storage_format.words(url)}">{name}</a>' for name, url in back)
     last = f"{MARK} {what.incident_key}. Changes made here end with its next version."
-    return f"{storage_format.written(blocks.parse(document))}<hr /><p><em>{storage_format.words(last)}</em>{link}</p>"
+    return f"{storage_format.written(document(what))}<hr /><p><em>{storage_format.words(last)}</em>{link}</p>"

@@ -7,7 +7,6 @@ from collections.abc import Generator, Mapping
 from typing import Any
 from uuid import UUID
 
-from incidents.report import blocks
 from integrations import notion_blocks
 from integrations.contract import (
     Announcement,
@@ -21,7 +20,8 @@ from integrations.contract import (
 )
 from integrations.listening import entries, mapping
 from integrations.normalise import text
-from integrations.vendor import address, failure, heading, line, web_links
+from integrations.tickets import document
+from integrations.vendor import address, failure, line, web_links
 
 VERSION = "2025-09-03"
 TITLE = 200
@@ -202,10 +202,9 @@ def _results(answer: Any) -> list[Mapping[str, Any]]:
 
 
 def _content(what: Announcement) -> list[notion_blocks.Node]:
-    document = what.document or f"# {heading(what)}\n\n{what.text}"
     back = web_links((("Open in Holdfast", what.url),), notion_blocks.URL)
     last = "Written by Holdfast. Changes made here end with its next version."
-    nodes = notion_blocks.written(blocks.parse(document))
+    nodes = notion_blocks.written(document(what))
     links = [notion_blocks.paragraph(name, url) for name, url in back]
     return [*nodes, notion_blocks.paragraph(last), *links]
 

@@ -15,7 +15,7 @@ from integrations.shelf import provider
 from tests.contracts import contract_json
 from tests.integrations.prism import prism
 from tests.integrations.vendors import Jira, path_of
-from tests.integrations.wire import HOSTILE, answered, converse, in_turn, told
+from tests.integrations.wire import HOSTILE, ITEMS, answered, converse, in_turn, told
 
 pytestmark = pytest.mark.once
 
@@ -157,6 +157,86 @@ def test_priorities_that_are_not_json_are_named() -> None:
     assert JIRA.check(SETTINGS) == {}
     with pytest.raises(SendError, match="JSON object"):
         tell(Jira(), settings={**SETTINGS, "priorities": "high"})
+
+
+def test_action_items_are_sub_tasks_made_once_and_moved_when_they_are_over() -> None:
+    site = Jira()
+    link = {"remote_id": tell(site)[0].remote_id}
+    settings = {**SETTINGS, "subtask_type": "Sub-task"}
+    for _ in range(2):
+        tell(site, "items", link, settings=settings)
+    (item,) = [issue for issue in site.issues.values() if "parent" in issue["fields"]]
+    assert item["fields"]["summary"] == "INC-7-A3 · Watch the income feature"
+    assert item["fields"]["labels"] == ["holdfast-inc-7-a3"]
+    assert "PSI is checked hourly" in str(item["fields"]["description"])
+    assert item["changes"] == [{"accountId": "5b10"}]
+    tell(site, "items", link, settings=settings, items=({**ITEMS[0], "state": "done"},))
+    assert item["moves"] == ["done"]
+    assert site.issues["ML-1"]["moves"] == []
+
+
+def test_without_a_type_of_sub_tasks_action_items_are_a_comment() -> None:
+    site = Jira()
+    tell(site, "items", {"remote_id": tell(site)[0].remote_id}, settings={**SETTINGS, "subtask_type": ""})
+    assert list(site.issues) == ["ML-1"]
+    (comment,) = site.issues["ML-1"]["comments"]
+    assert "INC-7-A4 · Pin the feed's schema (over)" in str(comment["body"])
+
+
+def test_the_owner_is_the_assignee_once_if_one_account_has_the_address() -> None:
+    site = Jira()
+    sent, steps = tell(site, owner_email="ann@example.org")
+    assert steps[-2:] == ["GET user/search", "PUT issue/ML-1/assignee"]
+    assert site.issues["ML-1"]["changes"] == [{"accountId": "5b10"}]
+    link = {"remote_id": sent.remote_id, **sent.data}
+    assert "GET user/search" not in tell(site, "updated", link, owner_email="ann@example.org")[1]
+    sent, _ = tell(site, "updated", link, owner_email="nobody@example.org")
+    assert "no accounts have the address nobody@example.org" in sent.note
+
+
+def test_a_changed_severity_changes_the_priority() -> None:
+    site, settings = Jira(), {**SETTINGS, "priorities": {"1": "Highest", "2": "High"}}
+    sent, _ = tell(site, settings=settings)
+    link = {"remote_id": sent.remote_id, **sent.data}
+    sent, _ = tell(site, "escalated", link, settings=settings, severity=1)
+    assert site.issues["ML-1"]["changes"] == [{"fields": {"priority": {"name": "Highest"}}}]
+    assert sent.data["priority"] == "Highest"
+
+
+def test_statuses_that_the_connection_names_are_gone_to_by_name() -> None:
+    site, settings = (
+        Jira(offers=("new", "In Review", "done")),
+        {**SETTINGS, "statuses": {"mitigated": "in review"}},
+    )
+    link = {"remote_id": tell(site)[0].remote_id}
+    tell(site, "mitigated", link, settings=settings, state="mitigated")
+    assert site.issues["ML-1"]["moves"] == ["In Review"]
+    assert (
+        "no way to In Review"
+        not in tell(site, "mitigated", link, settings=settings, state="mitigated")[0].note
+    )
+
+
+def test_a_false_alarm_ends_its_issue_too() -> None:
+    site = Jira()
+    sent, _ = tell(site, "resolved", {"remote_id": tell(site)[0].remote_id}, state="false_positive")
+    assert site.issues["ML-1"]["moves"] == ["done"]
+    assert sent.data["state"] == "done"
+
+
+def test_a_comment_is_known_by_its_id_when_it_comes_back() -> None:
+    site = Jira()
+    link = {"remote_id": tell(site)[0].remote_id}
+    first, again = (tell(site, "comment", link, text="For everybody.")[0] for _ in range(2))
+    assert first.part == again.part == "10040"
+
+
+def test_a_conflict_passes() -> None:
+    with pytest.raises(SendError) as caught:
+        converse(
+            JIRA.compose(told(), SETTINGS, None), in_turn(answered(409, {"errorMessages": ["Conflict"]}))
+        )
+    assert caught.value.retryable
 
 
 def test_a_test_signs_in_checks_the_project_and_leaves_nothing_behind() -> None:
