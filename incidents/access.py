@@ -138,10 +138,13 @@ def visible(user: Any, incidents: QuerySet[Incident]) -> QuerySet[Incident]:
     mine = Q(owner=user) | Q(roles__user=user) | Q(reported_by=user, restricted=False)
     if everywhere & secret:
         return incidents
+    on_systems = user.grants.exclude(system=None)
+    mine |= Q(system__in=on_systems.filter(role__in=secret).values("system_id"))
     if everywhere & seeing:
         allowed = Q(restricted=False) | mine
     else:
-        on_systems = user.grants.filter(role__in=seeing).exclude(system=None).values("system_id")
-        allowed = Q(restricted=False, system__in=on_systems) | mine
+        allowed = (
+            Q(restricted=False, system__in=on_systems.filter(role__in=seeing).values("system_id")) | mine
+        )
     # a subquery keeps the outer query free of the join's duplicates, so counts and pages stay right
     return incidents.filter(pk__in=incidents.model._default_manager.filter(allowed).values("pk"))
