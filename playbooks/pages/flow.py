@@ -44,7 +44,7 @@ def draw(definition: Definition) -> SafeString:
     height = tops[-1] + 30 + EDGE
     count = sum(1 for _ in definition.every_step())
     return format_html(
-        '<svg class="flow" viewBox="0 0 {} {}" width="{}" role="img" aria-label="{}">{}{}{}{}</svg>',
+        '<svg class="flow" viewBox="0 0 {} {}" width="{}" role="group" aria-label="{}">{}{}{}{}</svg>',
         width, height, width, f"{count} steps of {definition.title}; the list says the same in words.",
         format_html_join("", "{}", ((_straight(tops[at + 1]),) for at in below)),
         format_html_join("", "{}", ((_curve(jump, tops),) for jump in jumps)),
