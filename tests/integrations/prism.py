@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 import requests
+import yaml
 
-from tests.contracts import contract_json
+from tests.contracts import contract_json, contract_path
 from tests.processes import ROOT, Process, free_port
 
 VERSION = "5.14.2"
@@ -32,7 +33,7 @@ def prism(spec: str, *, prefix: str = "") -> Iterator[str]:
     that back. The canaries of the specification run first: where a schema does not compile Prism
     accepts everything, and a green test would mean nothing.
     """
-    document = contract_json(*spec.split("/"))
+    document = _document(spec)
     document["paths"] = {prefix + path: item for path, item in document["paths"].items()}
     _install()
     with tempfile.TemporaryDirectory() as folder:
@@ -45,6 +46,12 @@ def prism(spec: str, *, prefix: str = "") -> Iterator[str]:
             base = f"http://127.0.0.1:{port}"
             _run_canaries(spec, base + prefix)
             yield base
+
+
+def _document(spec: str) -> Any:
+    if spec.endswith(".yaml"):
+        return yaml.safe_load(contract_path(*spec.split("/")).read_text(encoding="utf-8"))
+    return contract_json(*spec.split("/"))
 
 
 def _run_canaries(spec: str, base: str) -> None:

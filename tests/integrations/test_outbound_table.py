@@ -20,9 +20,9 @@ from integrations import http
 from integrations.contract import Request, Response
 from integrations.shelf import provider
 from tests.contracts import contract_json
-from tests.integrations import ticket_vendors
+from tests.integrations import chat_vendors, ticket_vendors
 from tests.integrations.prism import prism
-from tests.integrations.vendors import Jira, Vendor, path_of
+from tests.integrations.vendors import Jira, PagerDuty, Slack, Vendor, path_of
 from tests.integrations.wire import converse, told
 
 pytestmark = pytest.mark.once
@@ -42,12 +42,61 @@ class Case:
     settings: Callable[[str], Mapping[str, Any]]
     prefix: str = ""
     left_out: frozenset[str] = field(default_factory=frozenset)
+    first: str = "opened"  #: what the vendor is told first
     #: operations that a schema of the vendor's own client judges instead, because the specification is too loose or
     #: knows less than the vendor; with the parameter of the path that the schema has beside the body
     schemas: Mapping[str, tuple[str, Mapping[str, str]]] = field(default_factory=dict)
 
 
+PAGER = {
+    "routing_key": "0" * 32, "api_token": "t", "from_email": "holdfast@example.org", "responders": "PBOB, policy:PESC",
+    "responder_severities": "1, 2",
+}  # fmt: skip
+EVENTS = frozenset({"POST /v2/enqueue", "POST /v2/change/enqueue"})
+
+#: By provider; one with several specifications has a row for each, named after a colon.
 CASES = {
+    "alertmanager": Case(
+        "alertmanager/outbound/alertmanager_api_v2.openapi.yaml",
+        chat_vendors.Alertmanager,
+        lambda base: {"api_url": base},
+        "/api/v2",
+        first="acknowledged",
+    ),
+    "opsgenie": Case(
+        "opsgenie/outbound/opsgenie_alerts.swagger.mock.json",
+        chat_vendors.Opsgenie,
+        lambda base: {"api_url": base, "api_key": "k", "team": "ml"},
+    ),
+    "pagerduty": Case(
+        "pagerduty/outbound/rest_v2.openapi.mock.json",
+        PagerDuty,
+        lambda base: {**PAGER, "api_url": base},
+        left_out=EVENTS,
+    ),
+    "pagerduty:events": Case(
+        "pagerduty/outbound/events_v2.openapi.json",
+        PagerDuty,
+        lambda base: {**PAGER, "base_url": base, "api_url": "https://api.example.org"},
+        "/v2",
+        frozenset(
+            {"GET /incidents", "GET /users", "POST /incidents/{}/notes", "POST /incidents/{}/responder_requests"}
+        ),
+    ),
+    "slack": Case(
+        "slack/outbound/slack_web_api.openapi3.mock.json",
+        Slack,
+        lambda base: {
+            "base_url": f"{base}/api", "bot_token": "t", "channel": "C1", "signing_secret": "s3cr3t-of-app",
+            "room_severities": "1,2", "room_people": "bob@example.org",
+        },
+        left_out=frozenset({"POST /commands/T1/{}/{}"}),
+    ),
+    "statuspage": Case(
+        "statuspage/outbound/statuspage_v1.openapi.trimmed.json",
+        chat_vendors.Statuspage,
+        lambda base: {"api_url": base, "api_key": "k", "page_id": "p1", "component_ids": "c1"},
+    ),
     "jira": Case(
         "jira/outbound/jira_cloud_v3.openapi.mock.json",
         lambda: Jira(offers=("new", "indeterminate", "done")),
@@ -101,7 +150,7 @@ CASES = {
 def operation(request: Request, prefix: str) -> str:
     """`PATCH /repos/{}/{}/issues/{}`: the request without the names in its address."""
     path = path_of(request).removeprefix(prefix)
-    named = re.sub(r"/(?:[0-9a-f-]{24,36}|[A-Z]+-\d+|\d+|i\d+|acme|churn|ML)(?=/|$)", "/{}", path)
+    named = re.sub(r"/(?:[0-9a-f-]{24,36}|[A-Z]+-\d+|[ipsP]?\d+|acme|churn|ML)(?=/|$)", "/{}", path)
     return f"{request.method} {re.sub(r'/(?:acme|churn)(?=/|$)', '/{}', named)}"
 
 
@@ -114,7 +163,7 @@ def talks(slug: str, case: Case, base: str) -> Counter[tuple[str, int]]:
     """Every kind of news, first to a vendor that knows nothing, then to one that was told of the incident before at
     another severity; each operation with the mock's status."""
     seen: Counter[tuple[str, int]] = Counter()
-    one, settings = provider(slug), case.settings(base)
+    one, settings = provider(slug.partition(":")[0]), case.settings(base)
     for kind in sorted(one.carries):
         vendor = case.vendor()
 
@@ -127,7 +176,7 @@ def talks(slug: str, case: Case, base: str) -> Counter[tuple[str, int]]:
                 seen[(name, http.send(request).status)] += 1
             return vendor(request)
 
-        first = "opened" if "opened" in one.carries else kind
+        first = case.first if case.first in one.carries else kind
         mail = "ann@example.org"
         sent, _ = converse(one.compose(told(first, owner_email=mail), settings, None), both)
         link = {"remote_id": sent.remote_id, "url": sent.url, **sent.data}
@@ -146,10 +195,10 @@ def test_every_operation_is_accepted_by_the_vendors_specification(
     case = CASES[slug]
     with prism(case.spec, prefix=case.prefix) as base:
         seen = talks(slug, case, base)
-    rows = [f"{slug:12} {name:52} {status} × {times}" for (name, status), times in sorted(seen.items())]
-    rows += [f"{slug:12} {name:52} not in the specification; on paper only" for name in sorted(case.left_out)]
+    rows = [f"{slug:16} {name:52} {status} × {times}" for (name, status), times in sorted(seen.items())]
+    rows += [f"{slug:16} {name:52} not in this specification" for name in sorted(case.left_out)]
     with capsys.disabled():
         print("", *rows, sep="\n")
     assert {name: status for name, status in seen if not 200 <= status < 300} == {}
     assert case.schemas.keys() <= {name for name, _ in seen}
-    assert len({name for name, _ in seen}) >= 3
+    assert len({name for name, _ in seen}) >= 2

@@ -68,6 +68,7 @@ def settings_of(one: Provider) -> dict[str, Any]:
     for item in one.fields:
         plain = {"url": "https://vendor.example.org", "number": 5, "bool": True, "json": {}}
         text = f"s3cr3t-{item.name}" if item.secret else f"{item.name}-x"
+        text = "ann@example.org" if item.name in ("sender", "to") else text
         choice = item.choices[0] if item.choices else None
         filled[item.name] = item.default or choice or plain.get(item.kind, text)
     return filled

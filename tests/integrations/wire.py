@@ -79,6 +79,8 @@ def told(kind: str = "opened", **facts: Any) -> Announcement:
         known["items"] = ITEMS
     if kind == "postmortem":
         known["document"] = DOCUMENT
+    if kind == "acknowledged":
+        known["alerts"] = ({"alertname": "FeaturePSIHigh", "model": "credit-risk"},)
     if kind == "answer":  # to where the person asked
         known["channel"] = "https://hooks.slack.com/commands/T1/2/3"
     return Announcement(kind=kind, **{**known, **facts})
