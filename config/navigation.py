@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zoneinfo
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -51,18 +52,23 @@ def _count(title: str, user: Any) -> int:
     return Approval.objects.filter(decision="pending", incident__in=seen).count()
 
 
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
 class ViewersTimeZone:
-    """Middleware: times are shown in the zone of the person's settings, else in UTC."""
+    """Middleware: times are shown in the zone of the person's settings, else in that of the browser (which the
+    page's script tells by the cookie `tz`), else in UTC."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        name = getattr(request.user, "time_zone", "") or "UTC"
-        try:
-            zone = zoneinfo.ZoneInfo(name)
-        except (zoneinfo.ZoneInfoNotFoundError, ValueError):
-            name, zone = "UTC", zoneinfo.ZoneInfo("UTC")
+        name = getattr(request.user, "time_zone", "") or request.COOKIES.get("tz", "")
+        if name not in _zones():
+            name = "UTC"
+        zone = zoneinfo.ZoneInfo(name)
         request.time_zone_name = name  # type: ignore[attr-defined]
         with timezone.override(zone):
             return self.get_response(request)

@@ -19,6 +19,12 @@ AUDIENCES: list[tuple[str, int | None, int | None, int | None, frozenset[str]]] 
     ("Executive sponsor", 30, 120, None, frozenset()),
     ("Support and customer-facing teams", 30, 120, None, frozenset({"HALLUC", "PERF", "INTEG"})),
 ]
+#: audience → due time of the incident that telling it meets; "update" runs again from then
+MEETS = {
+    "Model owner, commander, platform": "update",
+    "Executive sponsor": "executive",
+    "Support and customer-facing teams": "external",
+}
 #: when an audience hears only because of the class: within an hour at SEV1, four hours otherwise
 CLASS_MINUTES = {1: 60, 2: 240}
 

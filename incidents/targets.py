@@ -72,12 +72,19 @@ def schedule(incident: Incident) -> None:
     rows = list(target_model.objects.filter(severity=incident.severity))
     met = set(due_model.objects.filter(incident=incident).exclude(met_at=None).values_list("kind", flat=True))
     due_model.objects.filter(incident=incident, met_at=None).delete()
+    told = _last_update(incident) if any(row.kind == "update" for row in rows) else None
     due_model.objects.bulk_create(
         due_model(
             incident=incident,
             kind=row.kind,
             severity=incident.severity,
-            due_at=due(getattr(incident, row.anchor), row.amount, row.unit),
+            due_at=due(
+                max(getattr(incident, row.anchor), told)
+                if told and row.kind == "update"
+                else getattr(incident, row.anchor),
+                row.amount,
+                row.unit,
+            ),
         )
         for row in rows
         if getattr(incident, row.anchor) is not None
@@ -91,6 +98,25 @@ def met(incident: Incident, kind: str, at: datetime) -> None:
     apps.get_model("incidents", "ResponseDue").objects.filter(
         incident=incident, kind=kind, met_at=None
     ).update(met_at=at)
+
+
+def updated(incident: Incident, kind: str, at: datetime) -> None:
+    """An audience heard: what was due once is met, the internal update is due again after its period."""
+    if kind != "update":
+        met(incident, kind, at)
+        return
+    target = apps.get_model("incidents", "ResponseTarget").objects.filter(
+        severity=incident.severity, kind="update"
+    )
+    for row in target:
+        apps.get_model("incidents", "ResponseDue").objects.filter(
+            incident=incident, kind="update", met_at=None
+        ).update(due_at=due(at, row.amount, row.unit))
+
+
+def _last_update(incident: Incident) -> datetime | None:
+    told = incident.events.filter(kind="comms.told", data__meets="update").order_by("-at").first()
+    return told.at if told else None
 
 
 def on_move(incident: Incident, move: str, at: datetime) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from incidents import lifecycle
+from incidents import bulk, lifecycle
 from incidents.api.fields import PersonField, SystemField
 from incidents.api.queries import IncidentKey
-from incidents.models import Evidence, Incident, ResponseDue
+from incidents.models import Evidence, Incident, ResponseDue, SavedView
 from incidents.models.incident import CLASS_TITLES
 
 MANY = 2**53
@@ -144,6 +144,63 @@ class NoteSerializer(serializers.Serializer):
     text = serializers.CharField()
     corrects = serializers.IntegerField(
         required=False, help_text="Id of the timeline entry that this corrects."
+    )
+
+
+class BatchSerializer(serializers.Serializer):
+    incidents = serializers.ListField(child=IncidentKey(), min_length=1, max_length=bulk.MOST)
+    verb = serializers.ChoiceField(choices=list(bulk.VERBS))
+    owner = PersonField(required=False, allow_null=True, default=None, help_text="For assign.")
+    note = serializers.CharField(required=False, allow_blank=True, default="", max_length=2000)
+
+
+class BatchAnswerSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    done = serializers.BooleanField()
+    reasons = serializers.ListField(child=serializers.CharField())
+
+
+class SavedViewSerializer(serializers.ModelSerializer):
+    owner = serializers.CharField(source="owner.username", read_only=True)
+
+    class Meta:
+        model = SavedView
+        fields: tuple[str, ...] = ("id", "name", "query", "shared", "owner", "created_at")
+        read_only_fields: tuple[str, ...] = ("id", "owner", "created_at")
+
+
+class PinSerializer(serializers.Serializer):
+    event = serializers.IntegerField(min_value=1, max_value=2**63 - 1, help_text="Id of a timeline entry.")
+    pinned = serializers.BooleanField(required=False, default=True)
+
+
+class DraftSerializer(serializers.Serializer):
+    subject = serializers.CharField()
+    text = serializers.CharField()
+
+
+class AudienceSerializer(serializers.Serializer):
+    """Who hears when, and what could be said now."""
+
+    index = serializers.IntegerField()
+    audience = serializers.CharField()
+    due_at = serializers.DateTimeField(allow_null=True)
+    done_at = serializers.DateTimeField(allow_null=True)
+    done_by = serializers.CharField()
+    draft = DraftSerializer()
+
+
+class CommunicationsSerializer(serializers.Serializer):
+    next_update_at = serializers.DateTimeField(allow_null=True)
+    audiences = AudienceSerializer(many=True)
+
+
+class ToldSerializer(serializers.Serializer):
+    index = serializers.IntegerField(
+        min_value=0, max_value=999, help_text="Place of the audience in the plan."
+    )
+    text = serializers.CharField(
+        required=False, allow_blank=True, default="", max_length=8000, help_text="The words that were used."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
@@ -15,7 +15,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents import lifecycle, regrouping
+from incidents import bulk, drafts, lifecycle, regrouping, search
 from incidents.access import require, visible
 from incidents.api import incident_shapes as shapes
 from incidents.api.base import Api, read, telling_values
@@ -33,7 +33,7 @@ class IncidentQuery(Query):
     severity = OneOrMore("12345")
     system = Word(help_text="Slug of an AI system.")
     owner = Word(help_text="Username.")
-    search = Word(help_text="Words of the title or summary.")
+    search = Word(help_text="Words of the title, the summary or a note; or an id.")
 
     def get_fields(self) -> dict[str, Any]:
         return {**super().get_fields(), "class": OneOrMore(list(CLASS_TITLES))}
@@ -92,7 +92,7 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         if "owner" in asked:
             rows = rows.filter(owner__username=asked["owner"])
         if "search" in asked:
-            rows = rows.filter(Q(title__icontains=asked["search"]) | Q(summary__icontains=asked["search"]))
+            rows = search.found(rows, asked["search"])
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(rows), many=True).data)
 
     @extend_schema(responses=shapes.IncidentDetailSerializer)
@@ -109,6 +109,27 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         """By hand, as a person who noticed something."""
         incident = Incident.declare(by=request.user, **read(shapes.DeclareSerializer, request))
         return self._detail(incident, status.HTTP_201_CREATED)
+
+    @extend_schema(
+        summary="One verb on many incidents",
+        request=shapes.BatchSerializer,
+        responses=shapes.BatchAnswerSerializer(many=True),
+    )
+    @action(detail=False, methods=["post"])
+    def batches(self, request: Request) -> Response:
+        """Each by itself: what was refused says why and stops none of the others."""
+        data = read(shapes.BatchSerializer, request)
+        keys = data.pop("incidents")
+        found = {incident.pk: incident for incident in self.get_queryset().filter(pk__in=keys)}
+        with telling_values():
+            answers = bulk.apply([found[k] for k in sorted(found)], data.pop("verb"), by=request.user, **data)
+        told = [{"id": a.incident.key, "done": a.done, "reasons": a.reasons} for a in answers]
+        missing = [f"INC-{k}" for k in dict.fromkeys(keys) if k not in found]
+        told += [
+            {"id": k, "done": False, "reasons": ["There is no such incident that you may see."]}
+            for k in missing
+        ]
+        return Response(told)
 
     @extend_schema(summary="Acknowledge", request=None, responses=shapes.IncidentDetailSerializer)
     @action(detail=True, methods=["post"])
@@ -236,6 +257,71 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         corrects = get_object_or_404(incident.events, pk=data["corrects"]) if "corrects" in data else None
         event = incident.note(data["text"], by=request.user, corrects=corrects)
         return Response(EventSerializer(event).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(summary="Pinned entries, oldest first", responses=EventSerializer(many=True))
+    @action(detail=True, pagination_class=None)
+    def pins(self, request: Request, pk: str) -> Response:
+        """Entries that stand on top of the timeline's page."""
+        return self._pins(self.get_object())
+
+    @extend_schema(
+        summary="Pin or unpin an entry", request=shapes.PinSerializer, responses=EventSerializer(many=True)
+    )
+    @pins.mapping.post
+    def pin(self, request: Request, pk: str) -> Response:
+        """Answers with what is pinned then."""
+        incident = self.get_object()
+        data = read(shapes.PinSerializer, request)
+        event = get_object_or_404(incident.events, pk=data["event"])
+        incident.pin(event, by=request.user, pinned=data["pinned"])
+        return self._pins(incident)
+
+    def _pins(self, incident: Incident) -> Response:
+        rows = incident.events.exclude(pin=None).select_related("by", "incident")
+        return Response(EventSerializer(rows, many=True).data)
+
+    @extend_schema(summary="Who hears when, with drafts", responses=shapes.CommunicationsSerializer)
+    @action(detail=True)
+    def communications(self, request: Request, pk: str) -> Response:
+        """The communications plan; each audience with what could be said now."""
+        return self._communications(self.get_object())
+
+    @extend_schema(
+        summary="Make the communications plan", request=None, responses=shapes.CommunicationsSerializer
+    )
+    @communications.mapping.put
+    def plan_communications(self, request: Request, pk: str) -> Response:
+        """From class and severity, anew."""
+        incident = self.get_object()
+        incident.plan_communications(by=request.user)
+        return self._communications(incident)
+
+    @extend_schema(
+        summary="Note that an audience was told",
+        request=shapes.ToldSerializer,
+        responses=shapes.CommunicationsSerializer,
+    )
+    @communications.mapping.post
+    def told(self, request: Request, pk: str) -> Response:
+        """With `text` it may be told again: one more update."""
+        incident = self.get_object()
+        data = read(shapes.ToldSerializer, request)
+        try:
+            incident.tell_audience(data["index"], by=request.user, text=data["text"])
+        except IndexError:
+            raise ValidationError({"index": ["The plan has no such audience; GET shows the plan."]}) from None
+        return self._communications(incident)
+
+    def _communications(self, incident: Incident) -> Response:
+        rows = [
+            {
+                "index": index, "audience": row["audience"], "due_at": row.get("due_at"), "done_at": row.get("done_at"),
+                "done_by": row.get("done_by", ""),
+                "draft": dict(zip(("subject", "text"), drafts.draft(incident, row["audience"]), strict=True)),
+            }
+            for index, row in enumerate(incident.comms_plan)
+        ]  # fmt: skip
+        return Response({"next_update_at": drafts.next_update(incident), "audiences": rows})
 
     @extend_schema(summary="Evidence kept", responses=shapes.EvidenceSerializer(many=True))
     @action(detail=True, pagination_class=None)

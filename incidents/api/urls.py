@@ -9,6 +9,7 @@ from incidents.api.clocks import ClockViewSet
 from incidents.api.incidents import IncidentViewSet
 from incidents.api.insights import InsightsView
 from incidents.api.postmortems import PostMortemViewSet
+from incidents.api.saved_views import SavedViewViewSet
 from incidents.api.systems import SystemViewSet
 
 router = SimpleRouter()
@@ -16,6 +17,7 @@ router.register("systems", SystemViewSet, "api-system")
 router.register("alerts", AlertViewSet, "api-alert")
 router.register("incidents", IncidentViewSet, "api-incident")
 router.register("postmortems", PostMortemViewSet, "api-postmortem")
+router.register("saved-views", SavedViewViewSet, "api-saved-view")
 router.register("clocks", ClockViewSet, "api-clock")
 router.register("changes", ChangeViewSet, "api-change")
 

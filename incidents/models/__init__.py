@@ -10,6 +10,7 @@ from .postmortem import ActionItem, ContributingFactor, PostMortem, Review
 from .reply import IdempotentReply
 from .severity import ResponseDue, ResponseTarget, SeverityAssessment, SeverityProfile
 from .systems import AISystem, Dataset, Deployment, ModelVersion, SystemLink
+from .views import Pin, SavedView
 from .work import Attestation, Clock, IncidentRole, Task
 
 __all__ = [
@@ -30,11 +31,13 @@ __all__ = [
     "Incident",
     "IncidentRole",
     "ModelVersion",
+    "Pin",
     "PostMortem",
     "ResponseDue",
     "ResponseTarget",
     "Review",
     "RoleGrant",
+    "SavedView",
     "SeverityAssessment",
     "SeverityProfile",
     "Silence",

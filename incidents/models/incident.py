@@ -18,6 +18,7 @@ from incidents.access import require
 
 from .event import Event, origin_of_now
 from .severity import SEVERITIES, SeverityAssessment, SeverityProfile
+from .views import Pin
 from .work import Attestation
 
 CLASS_TITLES = {
@@ -423,6 +424,14 @@ class Incident(ConcurrentTransitionMixin, models.Model):
             "note.added" if corrects is None else "note.corrected", text=text, by=by, at=at, corrects=corrects
         )
 
+    def pin(self, event: Event, *, by: Any, pinned: bool = True) -> None:
+        """Show an entry of the timeline on top, or no longer. Raises NotAllowed."""
+        require(by, "timeline.append", self)
+        if pinned:
+            Pin.objects.get_or_create(event=event, defaults={"by": by})
+        else:
+            Pin.objects.filter(event=event).delete()
+
     def attach_run(self, ref: str, title: str, *, at: datetime | None = None) -> Event:
         """A playbook run belongs to this incident now."""
         with self._changing():
@@ -446,20 +455,30 @@ class Incident(ConcurrentTransitionMixin, models.Model):
                 at=at,
             )
 
-    def tell_audience(self, index: int, *, by: Any, at: datetime | None = None) -> Event | None:
-        """An audience of the communications plan, by its place, was told; a further time changes nothing.
-        Raises NotAllowed, and IndexError where the plan has no such place."""
+    def tell_audience(
+        self, index: int, *, by: Any, at: datetime | None = None, text: str = ""
+    ) -> Event | None:
+        """An audience of the communications plan, by its place, was told (in the words `text`).
+
+        Told again without words, nothing changes; with words it is one more update. What the audience's
+        news were due for is met. Raises NotAllowed, and IndexError where the plan has no such place.
+        """
         require(by, "incident.edit", self)
         with self._changing():
             row = self.comms_plan[index]
-            if row.get("done_at"):
+            if row.get("done_at") and not text.strip():
                 return None
             moment = at or timezone.now()
             row["done_at"], row["done_by"] = moment.isoformat(), str(by)
             self._keep("comms_plan")
-            return self.record(
-                "comms.told", text=f"Told: {row['audience']}.", by=by, at=moment, data={"audience": row["audience"]}
+            data = {"audience": row["audience"], "meets": comms.MEETS.get(row["audience"], ""), "text": text}
+            event = self.record(
+                "comms.told", by=by, at=moment, data=data,
+                text=f"Told: {row['audience']}." + (f"\n\n{text.strip()}" if text.strip() else ""),
             )  # fmt: skip
+            if data["meets"]:
+                targets.updated(self, data["meets"], moment)
+            return event
 
     def restrict(
         self, *, reason: str, by: Any = None, actor: str = "", at: datetime | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Prefetch
+from django.db.models import Prefetch, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.http import urlencode
 
-from incidents import explaining, lifecycle
+from incidents import drafts, explaining, lifecycle
 from incidents.access import RIGHTS, can, visible
 from incidents.models import Event, Incident
 from incidents.pages import forms, live, panels
@@ -32,6 +33,7 @@ ASKED_RIGHTS = {
     "attest": "incident.attest", "change_state": "incident.change_state", "settle": "clock.settle",
 }  # fmt: skip
 TIMELINE_PAGE = 40
+PINNED = 20
 ALERTS_SHOWN = 50
 
 
@@ -64,6 +66,8 @@ def show(
         "timeline": live.part(request, "incidents/parts/timeline.html", _timeline(request, incident)),
         "panels": live.part(request, "incidents/parts/panels.html", _panels(request, incident)),
         "kinds": [(code, title, code == request.GET.get("kind", "")) for code, (title, _) in KINDS.items()],
+        "tellers": [(code, name, code == request.GET.get("who", "")) for code, name in _tellers(incident)],
+        "find": request.GET.get("find", ""), "kind": request.GET.get("kind", ""), "who": request.GET.get("who", ""),
         "rights": {name: can(user, right, incident) for name, right in ASKED_RIGHTS.items()},
         "moves": _moves(request, incident, form if at in lifecycle.MOVES else None),
         "note_form": form if at == "note" else forms.NoteForm(initial={"corrects": _corrected(request, incident)}),
@@ -78,6 +82,7 @@ def show(
         "attestations": list(incident.attestations.select_related("by")),
         "evidence": _evidence(request, incident),
         "comms": _comms(incident),
+        "next_update": drafts.next_update(incident),
         "serving_now": incident.system.serving_at(timezone.now()) if incident.system else [],
         "similar": _similar(request, incident),
     }  # fmt: skip
@@ -115,6 +120,7 @@ def _status(request: HttpRequest, incident: Incident) -> dict[str, Any]:
         "incident": incident,
         "stepper": _stepper(incident, {due.kind: due for due in dues}),
         "dues": dues,
+        "urgent": panels.urgent_of(request, incident),
         "assessment": incident.assessments.select_related("by", "profile").first(),
         "can_acknowledge": can(me(request), "incident.acknowledge", incident),
     }
@@ -162,20 +168,44 @@ def _panels(request: HttpRequest, incident: Incident) -> dict[str, Any]:
 
 def _timeline(request: HttpRequest, incident: Incident) -> dict[str, Any]:
     kind = request.GET.get("kind", "")
-    events = incident.events.select_related("by", "corrects").prefetch_related(
+    events = incident.events.select_related("by", "corrects", "pin").prefetch_related(
         Prefetch("corrections", Event.objects.only("pk", "corrects_id"))
     )
     _, prefixes = KINDS.get(kind, KINDS[""])
     if prefixes:
         # kinds are words with dots: safe in an anchored expression on both databases
         events = events.filter(kind__regex="^(" + "|".join(p.replace(".", "[.]") for p in prefixes) + ")")
+    who = request.GET.get("who", "")[:120]
+    if who:
+        events = events.filter(Q(by__username=who) if not who.startswith("~") else Q(by=None, actor=who[1:]))
+    words = request.GET.get("find", "").strip()[:200]
+    if words:
+        events = events.filter(text__icontains=words)
     cursor = request.GET.get("timeline", "")
     page = page_of(events, ("-at", "-id"), cursor, TIMELINE_PAGE)
     return {
         "incident": incident, "page": page, "kind": kind, "cursor": cursor,
         "undoable": _undoable(request, incident, page.rows),
+        "pinned": [] if cursor else list(_pinned(incident)), "who": who, "find": words,
+        "narrowed": bool(kind or who or words),
+        "address": urlencode([(n, v) for n, v in (("kind", kind), ("who", who), ("find", words)) if v]),
         "can_append": can(me(request), "timeline.append", incident),
     }  # fmt: skip
+
+
+def _pinned(incident: Incident) -> QuerySet[Event]:
+    pinned = incident.events.exclude(pin=None).select_related("by", "pin__by")
+    return pinned.order_by("at", "id")[:PINNED]
+
+
+def _tellers(incident: Incident) -> list[tuple[str, str]]:
+    """Who wrote on the timeline, as (value of the filter, name): people first."""
+    rows = (
+        incident.events.order_by().values_list("by__username", "by__display_name", "actor").distinct()[:200]
+    )
+    people = {(name, shown or name) for name, shown, _ in rows if name}
+    others = {(f"~{actor}", actor or "Holdfast") for name, _, actor in rows if not name}
+    return [*sorted(people, key=lambda p: p[1].lower()), *sorted(others, key=lambda p: p[1].lower())][:60]
 
 
 def _undoable(request: HttpRequest, incident: Incident, rows: list[Event]) -> set[int]:
@@ -234,6 +264,8 @@ def _comms(incident: Incident) -> list[dict[str, Any]]:
             "index": index, "audience": row.get("audience", ""), "channel": row.get("channel", ""),
             "due_at": parse_datetime(row["due_at"]) if row.get("due_at") else None,
             "done_at": parse_datetime(row["done_at"]) if row.get("done_at") else None,
+            "draft": dict(zip(("subject", "text"), drafts.draft(incident, row.get("audience", "")), strict=True))
+            if incident.is_open else None,
         }
         for index, row in enumerate(incident.comms_plan)
     ]  # fmt: skip

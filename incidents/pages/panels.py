@@ -1,6 +1,7 @@
 """Panels: what upper floors show on the core's pages without the core knowing them.
 
-`register` adds a panel to every incident's page, `register_now` one to the start page. A panel
+`register` adds a panel to every incident's page, `register_urgent` one at its head, `register_now` one to the
+start page. A panel
 returns HTML (escaped by its own template) or "" when it has nothing to say.
 """
 
@@ -43,12 +44,18 @@ class Shown:
 
 
 _incident: dict[str, Panel] = {}
+_urgent: dict[str, Panel] = {}
 _now: dict[str, Panel] = {}
 
 
 def register(name: str, render: IncidentPanel, order: int = 50) -> None:
     """Show `render(request, incident)` on each incident's page. The same name replaces."""
     _incident[name] = Panel(name, render, order)
+
+
+def register_urgent(name: str, render: IncidentPanel, order: int = 50) -> None:
+    """Show `render(request, incident)` at the head of each incident's page: what somebody has to answer."""
+    _urgent[name] = Panel(name, render, order)
 
 
 def register_now(name: str, render: NowPanel, order: int = 50) -> None:
@@ -59,6 +66,11 @@ def register_now(name: str, render: NowPanel, order: int = 50) -> None:
 def of_incident(request: HttpRequest, incident: Incident) -> list[Shown]:
     """The panels of one incident's page that have something to say."""
     return _shown(_incident, request, incident)
+
+
+def urgent_of(request: HttpRequest, incident: Incident) -> list[Shown]:
+    """What somebody has to answer on one incident."""
+    return _shown(_urgent, request, incident)
 
 
 def of_now(request: HttpRequest) -> list[Shown]:

@@ -132,6 +132,21 @@ def notes(request: HttpRequest, incident: Incident) -> HttpResponse:
 
 @posts_to(PAGE)
 @of_incident
+def pins(request: HttpRequest, incident: Incident) -> HttpResponse:
+    """Show an entry of the timeline on top (`pinned=1`), or no longer (`pinned=0`)."""
+    wanted = request.POST.get("event", "")
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 19):
+        raise Http404("There is no such entry.")
+    event = get_object_or_404(incident.events.all(), pk=wanted)
+    try:
+        incident.pin(event, by=me(request), pinned=request.POST.get("pinned") != "0")
+    except No as error:
+        return show(request, incident, refused=error, at="note")
+    return redirect(incident.get_absolute_url() + "#timeline")
+
+
+@posts_to(PAGE)
+@of_incident
 def tasks(request: HttpRequest, incident: Incident) -> HttpResponse:
     form = forms.TaskForm(request.POST)
     if not form.is_valid():
@@ -172,7 +187,7 @@ def attestations(request: HttpRequest, incident: Incident) -> HttpResponse:
 def told(request: HttpRequest, incident: Incident, index: int) -> HttpResponse:
     """An audience of the communications plan was told."""
     try:
-        incident.tell_audience(index, by=me(request))
+        incident.tell_audience(index, by=me(request), text=request.POST.get("text", "")[:8000])
     except IndexError:
         raise Http404("The plan has no such audience.") from None
     except No as error:

@@ -189,6 +189,16 @@ def item(mapping: Any, key: Any) -> Any:
 
 
 @register.simple_tag(takes_context=True)
+def toggled(context: template.Context, name: str, value: str) -> str:
+    """The current query string with one value of a parameter added, or taken away when it is there; page 1."""
+    params = context["request"].GET.copy()
+    there = params.getlist(name)
+    params.setlist(name, [v for v in there if v != value] if value in there else [*there, value])
+    params.pop("at", None)
+    return "?" + params.urlencode()
+
+
+@register.simple_tag(takes_context=True)
 def query(context: template.Context, **changes: Any) -> str:
     """The current query string with some parameters changed; None removes one."""
     params = context["request"].GET.copy()

@@ -1,4 +1,4 @@
-"""What the first floor shows on the core's pages: runs and questions of an incident, and what waits for me."""
+"""What the first floor shows on the core's pages: questions and runs of an incident, and what waits for me."""
 
 from __future__ import annotations
 
@@ -21,8 +21,23 @@ RUNS = 6
 WAITING = 6
 
 
+def urgent_panel(request: HttpRequest, incident: Incident) -> str:
+    """Approvals and forms that wait for an answer on the incident; "" when there are none."""
+    user = me(request)
+    asked = incident.approvals.filter(decision="pending").select_related(
+        "step", "run__started_by", "run__playbook"
+    )
+    questions = []
+    for one in asked[:WAITING]:
+        one.incident = incident
+        questions.append({"asked": one, "mine": not objection(one, user)})
+    if not questions:
+        return ""
+    return render_to_string("playbooks/parts/questions.html", {"questions": questions}, request)
+
+
 def incident_panel(request: HttpRequest, incident: Incident) -> str:
-    """Runs with where they stand, pending questions, and playbooks that can be started."""
+    """Runs with where they stand, and playbooks that can be started."""
     user = me(request)
     rows = (
         Run.objects.filter(incident=incident, parent=None)
@@ -35,22 +50,15 @@ def incident_panel(request: HttpRequest, incident: Incident) -> str:
         runs.append({
             "run": run, "done": sum(1 for s in steps if s.state in ("done", "skipped")), "at": steps[-1] if steps else None
         })  # fmt: skip
-    asked = incident.approvals.filter(decision="pending").select_related(
-        "step", "run__started_by", "run__playbook"
-    )
-    questions = []
-    for one in asked[:WAITING]:
-        one.incident = incident
-        questions.append({"asked": one, "mine": not objection(one, user)})
     running = {one["run"].playbook_id for one in runs if one["run"].is_live}
     startable = (
         [p for p in suitable(incident) if p.pk not in running][:8]
         if incident.is_open and can(user, "run.start", incident)
         else []
     )
-    if not runs and not questions and not startable:
+    if not runs and not startable:
         return ""
-    context = {"incident": incident, "runs": runs, "questions": questions, "startable": startable}
+    context = {"incident": incident, "runs": runs, "startable": startable}
     return render_to_string("playbooks/parts/incident_panel.html", context, request)
 
 

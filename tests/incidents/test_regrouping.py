@@ -209,10 +209,10 @@ class TestOnThePage:
         assert answer.status_code == 302
         assert homes()["r2"] == search.pk
         event = recs.events.get(kind="alerts.moved")
-        assert f'name="event" value="{event.pk}"' in text(client.get(place))
+        assert "undoings/" in text(client.get(place))
         client.post(f"{place}undoings/", {"event": event.pk})
         assert homes()["r2"] == recs.pk
-        assert f'name="event" value="{event.pk}"' not in text(client.get(place))
+        assert "undoings/" not in text(client.get(place))
         answer = client.post(f"{place}splits/", {"alert": ids("r2"), "title": "Ranking"})
         new = Incident.objects.get(title="Ranking")
         assert answer["Location"] == new.get_absolute_url()

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from incidents.models import Evidence
 from playbooks.models import Run
-from playbooks.pages.panels import incident_panel, now_panel
+from playbooks.pages.panels import incident_panel, now_panel, urgent_panel
 from tests.playbooks.page_scenes import HOSTILE, a_run, asked_for_approval, page, published, signed_in
 from tests.scenes import incident, person, system
 
@@ -134,8 +134,9 @@ def test_the_incidents_panel_shows_runs_questions_and_what_can_be_started(rf: An
     asked = asked_for_approval(person("mia", "MLE"), title=f"Drift {HOSTILE}", system=system())
     request = rf.get("/")
     request.user = ann
+    assert asked.get_absolute_url() in urgent_panel(request, asked.incident)
+    assert urgent_panel(request, incident(ann)) == ""
     shown = incident_panel(request, asked.incident)
-    assert asked.get_absolute_url() in shown
     assert asked.run.get_absolute_url() in shown
     assert f"/playbooks/pb-other/plan/?incident={asked.incident.key}" in shown
 

@@ -66,6 +66,12 @@
     opened = [];
   });
 
+  // Told to the server, which writes the times; somebody's own setting goes before it.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone && !document.cookie.split("; ").includes(`tz=${zone}`)) {
+    document.cookie = `tz=${zone}; path=/; max-age=31536000; SameSite=Lax`;
+  }
+
   document.addEventListener("htmx:afterSettle", tick);
   tick();
   setInterval(tick, 15000);
