@@ -16,7 +16,7 @@ from playbooks.diagnostics.dataset import DataProblem, load, shown_location
 from playbooks.diagnostics.inputs import StepData
 
 #: data settings that name a location
-LOCATIONS = ("reference", "current", "season_reference", "training")
+LOCATIONS = ("reference", "current", "season_reference", "training", "evaluation")
 ALERTS = 500
 KEPT_BYTES = 8 * 1024 * 1024
 SECRETS = ("token", "secret", "password", "key")

@@ -13,9 +13,11 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from incidents.access import RIGHTS
 from incidents.models import AISystem, Dataset, Deployment, Incident, ModelVersion, User
+from incidents.models.incident import CLASS_TITLES
 from integrations.actions import http_call
-from playbooks import approvals, engine, library, triggers
+from playbooks import approvals, engine, library, shelf, triggers
 from playbooks.definition import check, freeze, parse, thaw
 from playbooks.models import Approval, Playbook, PlaybookVersion, Run
 from playbooks.publishing import publish_version, save_draft
@@ -25,15 +27,21 @@ from tests.playbooks import scene_data
 from tests.playbooks.scenes import asked, kinds, step, steps
 
 SHIPPED = dict(library.texts())
+#: those about a class of incidents; the others are parts of them
+PLAYBOOKS = [slug for slug, text in SHIPPED.items() if parse(text).classes]
 shipped = pytest.mark.parametrize("slug", SHIPPED)
+of_classes = pytest.mark.parametrize("slug", PLAYBOOKS)
 in_rooms = pytest.mark.django_db(transaction=True)
 
 
 # --- on paper ----------------------------------------------------------------------------------------
 
 
-def test_the_four_playbooks_are_shipped() -> None:
-    assert set(SHIPPED) == {"pb-bias", "pb-dataq", "pb-drift", "pb-poison"}
+def test_every_class_of_incident_has_one_playbook() -> None:
+    classes = [name for slug in PLAYBOOKS for name in parse(SHIPPED[slug]).classes]
+    assert sorted(classes) == sorted(CLASS_TITLES)
+    assert set(SHIPPED) - set(PLAYBOOKS) == {"pb-closing", "pb-suite"}, "parts that the others call"
+    assert all(parse(SHIPPED[slug]).trigger.mode == "auto" for slug in PLAYBOOKS)
 
 
 @shipped
@@ -43,23 +51,46 @@ def test_it_has_no_problems_and_survives_being_frozen(slug: str) -> None:
     assert thaw(freeze(definition)) == definition
 
 
-@shipped
-def test_whatever_changes_decisions_about_people_is_approved_and_kept_first(slug: str) -> None:
+@of_classes
+def test_whatever_contains_is_allowed_kept_first_and_read_back(slug: str) -> None:
     definition = parse(SHIPPED[slug])
-    contains = [one for one in definition.steps if one.mark == "contained" and one.action]
-    assert contains
+    contains = [one for one in definition.every_step() if one.mark == "contained" and one.action]
+    assert contains or slug == "pb-compl"
     for one in contains:
-        assert one.risk == "R2"
-        assert one.approve is not None
         assert one.needs_evidence
-        assert one.params["expect"]
-        assert one.on_error.how == "goto", "a gateway that fails leads to people, not to a stuck run"
+        assert one.action != "http_call" or one.params["expect"]
+        assert one.on_error.how == "goto", "a change that fails leads to people, not to a stuck run"
+        # a fallback or a hold changes decisions; going back to an approved version and taking tools away do not
+        assert one.risk >= "R2" or one.action in ("shift_traffic", "set_flag")
     assert [one for one in definition.steps if one.mark == "verified"]
+
+
+@of_classes
+def test_a_yes_to_what_lasts_is_asked_of_those_who_may_give_it(slug: str) -> None:
+    for one in parse(SHIPPED[slug]).every_step():
+        rule = one.approve
+        if rule is None:
+            continue
+        risk = max(one.risk or "R1", shelf.action(one.action).risk if one.action else "R1")
+        assert set(rule.roles) | set(rule.all_of) <= RIGHTS[f"approve.{risk}"], one.id
+        if one.action == "shift_traffic" and "candidate" in str(one.params):
+            assert risk == "R3", f"{one.id} puts a new model in production"
+
+
+@of_classes
+def test_evidence_is_held_or_kept_before_anything_is_deleted(slug: str) -> None:
+    ids = [one.id for one in parse(SHIPPED[slug]).every_step()]
+    kept = next(
+        n for n, one in enumerate(parse(SHIPPED[slug]).every_step()) if one.action == "snapshot_evidence"
+    )
+    for one in parse(SHIPPED[slug]).every_step():
+        if one.action and shelf.action(one.action).destroys_evidence:
+            assert kept < ids.index(one.id), one.id
 
 
 @shipped
 def test_a_diagnosis_that_cannot_run_leads_on_to_people(slug: str) -> None:
-    for one in parse(SHIPPED[slug]).steps:
+    for one in parse(SHIPPED[slug]).every_step():
         if one.action.startswith(("diagnose_", "measure_")):
             assert one.on_error.how in ("goto", "continue"), one.id
 
@@ -67,7 +98,7 @@ def test_a_diagnosis_that_cannot_run_leads_on_to_people(slug: str) -> None:
 @shipped
 def test_its_page_describes_every_branch_that_people_take(slug: str) -> None:
     page = (Path(__file__).parents[2] / "docs" / "playbooks" / f"{slug}.md").read_text()
-    for one in parse(SHIPPED[slug]).steps:
+    for one in parse(SHIPPED[slug]).every_step():
         if one.kind in ("human", "approve"):
             assert one.id in page, f"{slug}.md does not mention {one.id}"
 
@@ -498,7 +529,7 @@ def test_poisoned_labels_freeze_restrict_roll_back_and_return_clean(scene: Scene
     assert "PO-01" not in [one.step.key for one in run.approvals.all()], "SEV1: frozen at once"
     assert step(run, "PO-05").outputs["top_source"] == "gw-vendor-3"
     assert step(run, "PO-06").outputs["version"] == "v2.3"
-    assert {"version": "v2.3", "mode": "normal"} in [body for _, _, body, _ in scene.edge.writes]
+    assert {"version": "v2.3", "weights": {"v2.3": 100}} in [body for _, _, body, _ in scene.edge.writes]
     assert scene.edge.pipeline("watched")["blocked_sources"] == ["gw-vendor-3"]
     assert "suspects.csv" in set(incident.evidence.values_list("name", flat=True))
     assert_evidence_came_before_containment(incident, run)
@@ -544,7 +575,12 @@ def test_a_dry_run_goes_through_and_changes_nothing(scene: Scene, slug: str, dat
     else:
         incident = hospitals(scene) if slug == "pb-poison" else shop(scene)
     run = triggers.start(Playbook.objects.get(slug=slug), incident, dry_run=True)
-    engine.advance(run.pk, now=scene.now)
+    for _ in range(20):  # what is called or done for each item is a run of its own
+        live = Run.objects.filter(state__in=Run.LIVE).order_by("-pk").values_list("pk", flat=True)
+        for pk in list(live):
+            engine.advance(pk, now=scene.now)
+        if not live.exists():
+            break
     run.refresh_from_db()
     incident.refresh_from_db()
     assert run.state == "succeeded", run.reason
