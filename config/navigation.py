@@ -36,13 +36,19 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if not request.user.is_authenticated:
         return {"navigation": []}
     entries = []
-    for title, url, right in ENTRIES:
-        may = can_somewhere if right == NARROWED else can
-        if right and not may(request.user, right):
-            continue
+    for title, url, _ in entries_of(request.user):
         current = request.path == url if url == "/" else request.path.startswith(url)
         entries.append({"title": title, "url": url, "current": current, "count": _count(title, request.user)})
     return {"navigation": entries}
+
+
+def entries_of(user: Any) -> list[tuple[str, str, str]]:
+    """The entries (title, address, right) that this person may open."""
+    return [
+        (title, url, right)
+        for title, url, right in ENTRIES
+        if not right or (can_somewhere if right == NARROWED else can)(user, right)
+    ]
 
 
 def _count(title: str, user: Any) -> int:

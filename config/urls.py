@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
 
-from config import api, health, metrics
+from config import api, health, metrics, search
 
 urlpatterns = [
     path("healthz", health.healthz),
@@ -13,6 +13,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("config.api")),
     re_path("^api/(?P<rest>.*)$", api.unknown),
+    path("search/", search.everything, name="search"),
     path("login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("", include("incidents.urls")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, Min, OuterRef, Q, QuerySet, Subquery
@@ -9,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from incidents import lifecycle
+from incidents import comms, lifecycle
 from incidents.access import can, visible
 from incidents.models import ActionItem, AISystem, Incident, ResponseDue, Task, User
 from incidents.pages import live, panels
@@ -19,6 +20,8 @@ from incidents.visibility import visible_alerts, visible_systems
 SHOWN = 12
 #: Own incidents whose missing things are looked up; each costs a few queries.
 MINE_IN_DETAIL = 4
+#: News that are due within this time wait for their commander.
+UPDATES_AHEAD = timedelta(hours=1)
 
 
 @signed_in
@@ -88,9 +91,31 @@ def _mine(user: User) -> dict[str, Any]:
     )
     return {
         "incidents": incidents,
+        "updates": _updates(user),
         "tasks": list(tasks.select_related("incident").order_by("due_at", "id")[:10]),
         "actions": list(actions.select_related("incident").order_by("due_at")[:10]),
     }
+
+
+def _updates(user: User) -> list[dict[str, Any]]:
+    """News that the incidents this person commands owe: the next internal update, and audiences not told yet."""
+    owned = Incident.objects.filter(owner=user, state__in=lifecycle.OPEN)
+    rows = ResponseDue.objects.filter(
+        incident__in=owned, kind__in=("update", "executive", "external"), met_at=None,
+        due_at__lt=timezone.now() + UPDATES_AHEAD,
+    )  # fmt: skip
+    found = [
+        {"incident": row.incident, "what": row.get_kind_display(), "due_at": row.due_at}
+        for row in rows.select_related("incident")
+    ]
+    for incident in owned.exclude(comms_plan=[])[:20]:
+        found += [
+            {"incident": incident, "what": f"Tell: {said['audience']}", "due_at": due_at}
+            for said in incident.comms_plan
+            if not said.get("done_at") and said["audience"] not in comms.MEETS
+            and (due_at := datetime.fromisoformat(said["due_at"])) < timezone.now() + UPDATES_AHEAD
+        ]  # fmt: skip
+    return sorted(found, key=lambda one: one["due_at"])[:10]
 
 
 def _missing(incident: Incident) -> dict[str, Any]:

@@ -35,11 +35,49 @@
     });
   });
 
+  // The palette is the page /search/ in a dialog; without this script its link opens that page.
+  const palette = document.getElementById("palette");
+  function openPalette() {
+    palette.showModal();
+    const words = document.getElementById("palette-words");
+    words.select();
+    if (window.htmx) window.htmx.trigger(words, "open");
+  }
+  if (palette) {
+    document.querySelector("[data-palette]")?.addEventListener("click", (event) => {
+      event.preventDefault();
+      openPalette();
+    });
+    palette.addEventListener("click", (event) => { if (event.target === palette) palette.close(); });
+    palette.addEventListener("keydown", (event) => {
+      const hits = [...palette.querySelectorAll("[data-hit]")];
+      const at = hits.indexOf(document.activeElement);
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (step) {
+        event.preventDefault();
+        const next = at + step;
+        (next < 0 ? document.getElementById("palette-words") : hits[Math.min(next, hits.length - 1)])?.focus();
+      } else if (event.key === "Enter" && at < 0 && hits.length) {
+        event.preventDefault();
+        hits[0].click();
+      }
+    });
+  }
+  document.addEventListener("keydown", (event) => {
+    if (!palette || !(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "k") return;
+    event.preventDefault();
+    if (palette.open) palette.close();
+    else openPalette();
+  });
+
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input, textarea, select, [contenteditable]");
     if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
     const node = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
-    if (!node) return;
+    if (!node) {
+      if (event.key === "/" && palette) { event.preventDefault(); openPalette(); }
+      return;
+    }
     event.preventDefault();
     if (node.matches("input, textarea, select")) node.focus();
     else node.click();
