@@ -38,12 +38,14 @@ def more_people(what: Announcement, settings: Mapping[str, Any], link: Mapping[s
     )
 
 
-def note(what: Announcement, settings: Mapping[str, Any], key: str) -> Generator[Request, Response, str]:
-    """Write a note on the incident of that key; its id. Raises SendError."""
+def note(
+    what: Announcement, settings: Mapping[str, Any], key: str
+) -> Generator[Request, Response, tuple[str, str]]:
+    """Write a note on the incident of that key; the ids of the incident and of the note. Raises SendError."""
     incident = yield from _incident(settings, key)
     written = {"note": {"content": clip(what.text, NOTE) or line(heading(what), NOTE)}}
     answer = yield from _call("POST", f"/incidents/{quote(incident, safe='')}/notes", settings, json=written)
-    return text(mapping(answer.get("note")).get("id"))
+    return incident, text(mapping(answer.get("note")).get("id"))
 
 
 def ask(what: Announcement, settings: Mapping[str, Any], key: str) -> Generator[Request, Response, None]:

@@ -52,6 +52,8 @@ def carry_out(asked: Instruction, connection: Connection) -> RemoteAct | None:
     ):
         return None
     incident = _incident(asked, connection)
+    if incident is not None:
+        _remember(asked, connection, incident)
     person = _person(asked, connection)
     name = str(person) if person else asked.by_name or asked.by or asked.by_id or "Somebody"
     try:
@@ -80,7 +82,19 @@ def _incident(asked: Instruction, connection: Connection) -> Incident | None:
             found = told.objects.filter(connection=connection, remote_id=asked.remote_id).first()
             if found is not None:
                 return found.incident
+        other = RemoteLink.objects.filter(connection=connection, data__also=asked.remote_id).first()
+        return other.incident if other else None
     return None
+
+
+def _remember(asked: Instruction, connection: Connection, incident: Incident) -> None:
+    """Tools that keep our key name their own id beside it, and later say only that one."""
+    if not asked.incident_key or not asked.remote_id:
+        return
+    link = RemoteLink.objects.filter(connection=connection, incident=incident).first()
+    if link is not None and asked.remote_id not in (link.remote_id, link.data.get("also")):
+        link.data = {**link.data, "also": asked.remote_id}
+        link.save(update_fields=["data"])
 
 
 def _person(asked: Instruction, connection: Connection) -> User | None:

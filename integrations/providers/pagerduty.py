@@ -132,8 +132,8 @@ class PagerDuty(Listening):
         pages nobody."""
         if what.kind == "comment":
             own = line(what.incident_key or what.idempotency_key, DEDUP_KEY)
-            part = yield from pagerduty_rest.note(what, settings, own)
-            return Sent(remote_id=own, data={"dedup_key": own}, part=part)
+            incident, part = yield from pagerduty_rest.note(what, settings, own)
+            return Sent(remote_id=own, data={"dedup_key": own, "also": incident}, part=part)
         base = address(settings, "base_url", "https://events.pagerduty.com").removesuffix("/v2")
         event: dict[str, Any] = {"routing_key": str(settings.get("routing_key") or "").strip()}
         if what.kind == "test":

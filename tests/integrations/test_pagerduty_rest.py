@@ -40,7 +40,7 @@ def test_a_note_is_written_on_the_incident_of_our_key() -> None:
     [(_, asked), (path, note)] = service.rest.asked
     assert (asked["incident_key"], path) == ("INC-7", "POST /incidents/P1/notes")
     assert note == {"note": {"content": "Ann: rolled back"}}
-    assert (sent.remote_id, sent.part) == ("INC-7", "N1")
+    assert (sent.remote_id, sent.part, sent.data["also"]) == ("INC-7", "N1", "P1")
 
 
 def test_an_incident_that_was_never_paged_has_no_notes() -> None:
