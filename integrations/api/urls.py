@@ -1,9 +1,11 @@
 """The roof's part of `/api/v1/`."""
 
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
 from integrations.api.connections import ConnectionViewSet
 from integrations.api.deliveries import DeliveryViewSet, InboxViewSet
+from integrations.api.feeds import FeedView, ODataService, ODataSet
 from integrations.api.routes import RouteViewSet
 
 router = SimpleRouter()
@@ -12,4 +14,9 @@ router.register("routes", RouteViewSet, "api-route")
 router.register("deliveries", DeliveryViewSet, "api-delivery")
 router.register("inbox", InboxViewSet, "api-inbox")
 
-urlpatterns = router.urls
+urlpatterns = [
+    *router.urls,
+    re_path(r"^feeds/(?P<table>[a-z]{1,20})/$", FeedView.as_view(), name="api-feed"),
+    path("odata/", ODataService.as_view(), name="api-odata"),
+    re_path(r"^odata/(?P<resource>.{1,120})$", ODataSet.as_view(), name="api-odata-set"),
+]

@@ -73,21 +73,21 @@ def on_paper(route: Route, incident: Incident, kind: str) -> OnPaper:
     event = _event_of(incident, kind)
     what = routed(announcement_of(event, kind), route, incident)
     fits = leads(route, kind, labels_of(incident))
-    requests: list[dict[str, Any]] = []
+    shown: list[dict[str, Any]] = []
     conversation = provider.compose(what, values, link_of(connection, incident))
     try:
         request = next(conversation)
-        while len(requests) < MOST_REQUESTS:
-            requests.append(http.kept_request(request, provider.secrets(values)))
+        while len(shown) < MOST_REQUESTS:
+            shown.append(http.kept_request(request, provider.secrets(values)))
             request = conversation.send(Response(200, {}, "", dict(_YES)))
     except StopIteration:
-        return OnPaper(what, requests, fits)
+        return OnPaper(what, shown, fits)
     except (SendError, LookupError, TypeError, ValueError, AttributeError) as error:
-        if not requests:
+        if not shown:
             return OnPaper(what, [], fits, f"It cannot be composed: {error}")
     finally:
         conversation.close()
-    return OnPaper(what, requests, fits, f"What follows depends on what {provider.title} answers.")
+    return OnPaper(what, shown, fits, f"What follows depends on what {provider.title} answers.")
 
 
 def last_days(route: Route, days: int = 30, newest: int = 50) -> Past:

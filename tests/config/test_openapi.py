@@ -20,7 +20,7 @@ from tests.scenes import person
 pytestmark = pytest.mark.django_db
 NOUNS = {
     "systems", "alerts", "incidents", "playbooks", "runs", "approvals", "connections", "deliveries", "postmortems", "clocks",
-    "insights", "inbox", "simulations", "changes", "routes",
+    "insights", "inbox", "simulations", "changes", "routes", "feeds", "odata",
 }  # fmt: skip
 
 

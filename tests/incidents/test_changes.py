@@ -62,7 +62,8 @@ def test_a_role_on_one_system_shows_the_changes_of_that_system_alone() -> None:
     for one in (mine, other):
         changes.keep("user:1", one.slug, kind="deploy", title=one.slug, at=timezone.now(), system=one.slug)
     assert [one["key"] for one in Caller(mia).get("changes/").json()["results"]] == ["credit-risk"]
-    problem(Caller(person("nobody")).get("changes/"), 403)
+    assert Caller(person("nobody")).get("changes/").json()["results"] == []
+    problem(Caller(person("norole")).post("changes/", deploy()), 403)
 
 
 def test_an_incident_shows_what_changed_in_the_day_before_it_began() -> None:
