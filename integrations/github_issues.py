@@ -18,7 +18,6 @@ from integrations.listening import entries, mapping
 from integrations.normalise import text
 from integrations.tickets import (
     ENDS,
-    HAPPENED,
     ITEMS,
     escaped,
     headline,
@@ -30,7 +29,6 @@ from integrations.tickets import (
 )
 from integrations.vendor import address, failure, heading, line, retry_after
 
-CARRIES = frozenset({*HAPPENED, "test"})
 #: A title takes 256 signs, a body 65,536.
 TITLE, TEXT = 250, 20_000
 SKEW = timedelta(minutes=10)

@@ -35,18 +35,17 @@ def posted(
 
 
 def changed(site: Site, key: str, fields: Mapping[str, Any]) -> Generator[Request, Response, list[str]]:
-    """Fields of the issue; one that is on no screen of the project leaves a note."""
+    """Fields of the issue. What cannot be changed now leaves a note, and is tried again with the next news."""
     try:
         yield from site("PUT", f"issue/{quote(key, safe='')}", {"fields": fields})
     except SendError as error:
-        if error.retryable:
-            raise
         return [f"{', '.join(fields)} not changed: {error}"]
     return []
 
 
 def assigned(site: Site, key: str, email: str) -> Generator[Request, Response, list[str]]:
-    """Give the issue to the one account with that address; where there is none, say so."""
+    """Give the issue to the one account with that address; where there is none, say so. It never fails the
+    delivery: right after a creation, another attempt might not find the issue yet and make a second one."""
     try:
         answer = yield from site("GET", "user/search", query=email, maxResults="10")
         people = [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else []
@@ -59,8 +58,6 @@ def assigned(site: Site, key: str, email: str) -> Generator[Request, Response, l
         path = f"issue/{quote(key, safe='')}/assignee"
         yield from site("PUT", path, {"accountId": str(found[0]["accountId"])})
     except SendError as error:
-        if error.retryable:
-            raise
         return [f"{key} was not assigned: {error}"]
     return []
 

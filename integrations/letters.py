@@ -10,25 +10,9 @@ from email.utils import format_datetime, parseaddr
 from html import escape
 
 from integrations.contract import Announcement
-from integrations.vendor import clip, facts, heading, line, web_links
+from integrations.vendor import HAPPENED, clip, facts, heading, line, web_links
 
 SUBJECT, TEXT, VALUE, FACTS, URL, DOCUMENT, ITEMS = 200, 20_000, 1000, 30, 2000, 100_000, 50
-HAPPENED = {
-    "opened": "Incident opened",
-    "updated": "Update",
-    "acknowledged": "Acknowledged",
-    "escalated": "Escalated",
-    "mitigated": "Mitigated",
-    "resolved": "Resolved",
-    "closed": "Closed",
-    "reopened": "Reopened",
-    "approval": "Approval needed",
-    "notice": "Notice",
-    "comment": "Note",
-    "items": "Action items",
-    "postmortem": "Post-mortem published",
-    "test": "Connection test",
-}
 
 
 def letter(what: Announcement, sender: str, to: list[str]) -> tuple[bytes, str, str]:

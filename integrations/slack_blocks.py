@@ -23,7 +23,7 @@ from slack_sdk.models.blocks import (
 
 from integrations.contract import Announcement
 from integrations.slack_events import ACKNOWLEDGE, APPROVE, REASON, REJECT
-from integrations.vendor import clip, facts, heading, line, web_links
+from integrations.vendor import HAPPENED, clip, facts, heading, line, web_links
 
 #: https://docs.slack.dev/reference/block-kit/blocks and .../block-elements/button-element
 HEADER, SECTION, CONTEXT, BUTTON, URL, FIELDS, BUTTONS = 150, 3000, 2000, 75, 3000, 10, 5
@@ -31,22 +31,6 @@ HEADER, SECTION, CONTEXT, BUTTON, URL, FIELDS, BUTTONS = 150, 3000, 2000, 75, 30
 FIELD = 300
 
 ICONS = {1: "🔴", 2: "🟠", 3: "🟡", 4: "🔵", 5: "⚪"}
-HAPPENED = {
-    "opened": "Incident opened",
-    "updated": "Update",
-    "acknowledged": "Acknowledged",
-    "escalated": "Escalated",
-    "mitigated": "Mitigated",
-    "resolved": "Resolved",
-    "closed": "Closed",
-    "reopened": "Reopened",
-    "approval": "Approval needed",
-    "notice": "Notice",
-    "comment": "Note",
-    "items": "Action items",
-    "postmortem": "Post-mortem published",
-    "test": "Connection test",
-}
 
 
 def escaped(text: str) -> str:

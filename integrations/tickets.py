@@ -10,21 +10,15 @@ from typing import Any
 from incidents.report.blocks import Block, parse
 from integrations.contract import Announcement, SendError
 from integrations.normalise import text
-from integrations.vendor import clip, facts, heading, line, web_links
+from integrations.vendor import HAPPENED, clip, facts, heading, line, web_links
 
-#: What a ticket is told, in words.
-HAPPENED = {
-    "opened": "Incident opened",
-    "updated": "Update",
-    "acknowledged": "Acknowledged",
-    "escalated": "Escalated",
-    "mitigated": "Mitigated",
-    "resolved": "Resolved",
-    "closed": "Closed",
-    "reopened": "Reopened",
-    "comment": "Note",
-    "items": "Action items",
-}
+#: What a ticket is told.
+CARRIES = frozenset(
+    {
+        *("opened", "updated", "acknowledged", "escalated", "mitigated", "resolved", "closed", "reopened"),
+        *("comment", "items", "test"),
+    }
+)
 #: Announcements that end the work on a ticket: closed, or a false alarm, a duplicate, merged into another.
 ENDS = frozenset({"resolved", "closed"})
 #: Action items that a ticket takes in; more are work of their own kind.

@@ -13,6 +13,24 @@ from integrations.contract import Announcement, Response, SendError
 
 ELLIPSIS = "…"
 
+#: What is told, in words: the kinds of announcements.
+HAPPENED = {
+    "opened": "Incident opened",
+    "updated": "Update",
+    "acknowledged": "Acknowledged",
+    "escalated": "Escalated",
+    "mitigated": "Mitigated",
+    "resolved": "Resolved",
+    "closed": "Closed",
+    "reopened": "Reopened",
+    "approval": "Approval needed",
+    "notice": "Notice",
+    "comment": "Note",
+    "items": "Action items",
+    "postmortem": "Post-mortem published",
+    "test": "Connection test",
+}
+
 #: C0 controls but tab and line feed; unpaired surrogates. No vendor shows them, some refuse them.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 

@@ -38,7 +38,7 @@ from integrations.contract import (
 from integrations.listening import entries, mapping
 from integrations.normalise import first, text
 from integrations.shape import Unfit, signal_of
-from integrations.vendor import failure
+from integrations.vendor import HAPPENED, failure
 
 RFC822 = "message/rfc822"
 #: Requests of one round of polling; characters of a text that are read; links and attachments that are kept.
@@ -97,7 +97,7 @@ class Email(Provider):
         Field("sender", "Sender", "Who letters are from, e.g. Holdfast <holdfast@example.org>.", required=False),
         Field("to", "Recipients", "Addresses, separated by commas; a route may name others.", required=False),
     )  # fmt: skip
-    carries = frozenset(letters.HAPPENED)
+    carries = frozenset(HAPPENED)
     digests = True
     idempotency = (
         "A message is known by its Message-ID, in a mailbox by its number; the same one again is stored once. A letter has "

@@ -23,6 +23,7 @@ from integrations.contract import (
 )
 from integrations.listening import FORM, Listening, entries, mapping
 from integrations.normalise import first, text
+from integrations.tickets import CARRIES
 
 _CONCLUSIONS: dict[str, Status] = {
     **dict.fromkeys(("failure", "timed_out", "startup_failure"), "firing"),
@@ -50,7 +51,7 @@ class GitHub(Listening):
     docs = "https://docs.github.com/webhooks/webhook-events-and-payloads"
     summary = "Deployments, releases, failed workflows, security alerts; one issue per incident, and what people do with it."
     outbound = True
-    carries = github_issues.CARRIES
+    carries = CARRIES
     #: 80 requests a minute that create content; one conversation creates at most one thing and reads two.
     rate = (80, 60.0)
     content_types = ("application/json", FORM)

@@ -38,8 +38,8 @@ from integrations.jira_issues import (
 from integrations.listening import Listening
 from integrations.normalise import text
 from integrations.tickets import (
+    CARRIES,
     ENDS,
-    HAPPENED,
     ITEMS,
     headline,
     is_over,
@@ -136,7 +136,7 @@ class Jira(Listening):
             others=1,
         ),
     )
-    carries = frozenset({*HAPPENED, "test"})
+    carries = CARRIES
     idempotency = (
         "Jira has no key for creating. The issue is looked up by its label before it is created, sub-tasks by their "
         "name, comments by their property before they are written, moves by the present status. Search lags some "
@@ -193,21 +193,18 @@ class Jira(Listening):
             notes += yield from itemised(site, what, key, settings)
         elif what.kind == "items" or (not created and what.kind != "opened"):
             part = yield from _told(site, what, key)
-        wanted = {"priority": _priorities(settings).get(str(what.severity), ""), "assigned": what.owner_email}
-        if (
-            wanted["priority"]
-            and not created
-            and known.get("priority", wanted["priority"]) != wanted["priority"]
-        ):
-            notes += yield from changed(site, key, {"priority": {"name": wanted["priority"]}})
-        if wanted["assigned"] and known.get("assigned") != wanted["assigned"]:
-            notes += yield from assigned(site, key, wanted["assigned"])
-        data |= {name: value for name, value in wanted.items() if value}
+        priority, owner = _priorities(settings).get(str(what.severity), ""), what.owner_email
+        if priority:
+            same = created or known.get("priority", priority) == priority
+            failed = [] if same else (yield from changed(site, key, {"priority": {"name": priority}}))
+            notes, data = notes + failed, data if failed else {**data, "priority": priority}
+        if owner and known.get("assigned") != owner:
+            failed = yield from assigned(site, key, owner)
+            notes, data = notes + failed, data if failed else {**data, "assigned": owner}
         name = table(settings, "statuses", TABLES["statuses"]).get(what.state, "")
-        if what.kind in MOVES or (name and what.kind not in ("comment", "items")):
+        if what.kind in MOVES or (name and not created and what.kind not in ("comment", "items")):
             reached, more = yield from moved(site, key, name, MOVES.get(what.kind, ""))
-            notes += more
-            data |= {"state": reached} if reached else {}
+            notes, data = notes + more, {**data, "state": reached} if reached else data
         return Sent(key, f"{site.base}/browse/{key}", data, "; ".join(notes), part)
 
 

@@ -21,8 +21,8 @@ from integrations.contract import (
 from integrations.listening import entries, mapping
 from integrations.normalise import text
 from integrations.tickets import (
+    CARRIES,
     ENDS,
-    HAPPENED,
     ITEMS,
     headline,
     is_over,
@@ -84,7 +84,7 @@ class ServiceNow(Provider):
             default="holdfast",
         ),
     )  # fmt: skip
-    carries = frozenset({*HAPPENED, "test"})
+    carries = CARRIES
     idempotency = (
         "The Table API has no key for creating. The record is looked up by its correlation id before it is created; "
         "work notes by their reference where the account may read the journal, else a retry whose answer was lost can "

@@ -27,8 +27,8 @@ from integrations.contract import (
 )
 from integrations.listening import FORM, Listening, entries, mapping
 from integrations.normalise import moment, text
-from integrations.slack_blocks import HAPPENED, SECTION, escaped, message, reply
-from integrations.vendor import address, clip, failure, line, retry_after
+from integrations.slack_blocks import SECTION, escaped, message, reply
+from integrations.vendor import HAPPENED, address, clip, failure, line, retry_after
 
 API = "https://slack.com/api"
 #: Where answers to a person go: https://docs.slack.dev/interactivity/handling-user-interaction#message_responses

@@ -8,7 +8,7 @@ from typing import Any
 
 from integrations.contract import Announcement, Conversation, Field, Provider, Request, SendError, Sent
 from integrations.listening import mapping
-from integrations.vendor import clip, facts, failure, heading, line, web_links
+from integrations.vendor import HAPPENED, clip, facts, failure, heading, line, web_links
 
 #: https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using: 28 KB a message
 BYTES = 28 * 1024
@@ -17,21 +17,6 @@ TITLE, TEXT, VALUE, FACTS, BUTTON, BUTTONS, URL = 300, 3000, 300, 12, 60, 6, 200
 SHORTER = (TEXT, 1000, 200)
 #: The schema's words: https://adaptivecards.io/explorer/Container.html
 STYLES = {1: "attention", 2: "warning", 3: "accent"}
-HAPPENED = {
-    "opened": "Incident opened",
-    "updated": "Update",
-    "acknowledged": "Acknowledged",
-    "escalated": "Escalated",
-    "mitigated": "Mitigated",
-    "resolved": "Resolved",
-    "closed": "Closed",
-    "reopened": "Reopened",
-    "approval": "Approval needed",
-    "notice": "Notice",
-    "comment": "Note",
-    "postmortem": "Post-mortem published",
-    "test": "Connection test",
-}
 
 
 class Teams(Provider):
@@ -48,7 +33,7 @@ class Teams(Provider):
             secret=True,
         ),
     )
-    carries = frozenset(HAPPENED)
+    carries = frozenset(HAPPENED) - {"items"}
     idempotency = (
         "Teams has no key for posts and no updates by webhook: a post whose answer was lost on the way can appear twice. The "
         "card names the incident and the time, so that doubles can be recognised."
@@ -63,7 +48,7 @@ class Teams(Provider):
     def compose(
         self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
     ) -> Conversation:
-        if what.kind not in HAPPENED:
+        if what.kind not in self.carries:
             raise SendError(f"Microsoft Teams does not carry {what.kind!r}.", retryable=False)
         response = yield Request("POST", str(settings.get("webhook_url") or "").strip(), json=message(what))
         if not 200 <= response.status < 300:

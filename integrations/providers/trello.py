@@ -29,8 +29,8 @@ from integrations.contract import (
 from integrations.listening import Listening, entries, mapping
 from integrations.normalise import text
 from integrations.tickets import (
+    CARRIES,
     ENDS,
-    HAPPENED,
     ITEMS,
     escaped,
     headline,
@@ -115,7 +115,7 @@ class Trello(Listening):
             others=1,
         ),
     )
-    carries = frozenset({*HAPPENED, "test"})
+    carries = CARRIES
     idempotency = (
         "Trello has no key for creating. The card is looked up by its name on the board before it is created, comments "
         "by their reference, checklist items by their name; a move that is made already changes nothing."
