@@ -36,7 +36,7 @@ USAGE = (
 
 def read(body: Any) -> list[Said]:
     """What a request asks of incidents; nothing where it asks nothing. Raises Unreadable."""
-    message = mapping(body)
+    message = _opened(body)
     if "command" in message:
         return _commanded(message)
     kind = text(message.get("type"))
@@ -51,7 +51,12 @@ def read(body: Any) -> list[Said]:
 
 def key_of(body: Any) -> str:
     """What names this very request: Slack repeats events under the same id."""
-    return text(first(mapping(body), "event_id", "trigger_id"))
+    return text(first(_opened(body), "event_id", "trigger_id"))
+
+
+def _opened(body: Any) -> Mapping[str, Any]:
+    """The request itself, which interactions carry in a field of their form."""
+    return mapping(mapping(body).get("payload")) or mapping(body)
 
 
 def is_command(body: Any) -> bool:
