@@ -132,11 +132,11 @@ class RouteViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     @action(detail=True, methods=["post"])
     def preview(self, request: Request, pk: str) -> Response:
         """On paper, for a real incident that you may see. Nothing is sent."""
-        asked = read(RehearsalSerializer, request)
+        route, asked = self.get_object(), read(RehearsalSerializer, request)
         about = visible(request.user, Incident.objects.all()).filter(pk=asked["incident"]).first()
         if about is None:
             raise Http404
-        paper = rehearsal.on_paper(self.get_object(), about, asked["kind"])
+        paper = rehearsal.on_paper(route, about, asked["kind"])
         answer = {
             "fits": paper.fits, "text": paper.announcement.text, "requests": paper.requests, "note": paper.note,
         }  # fmt: skip
