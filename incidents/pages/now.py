@@ -104,7 +104,7 @@ def _updates(user: User) -> list[dict[str, Any]]:
         incident__in=owned, kind__in=("update", "executive", "external"), met_at=None,
         due_at__lt=timezone.now() + UPDATES_AHEAD,
     )  # fmt: skip
-    found = [
+    found: list[dict[str, Any]] = [
         {"incident": row.incident, "what": row.get_kind_display(), "due_at": row.due_at}
         for row in rows.select_related("incident")
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django import forms
@@ -15,7 +16,8 @@ from incidents import lifecycle
 from incidents.access import can, require, visible
 from incidents.escalation import line_of
 from incidents.models import AISystem, Dataset, Incident, SystemLink
-from incidents.pages.bars import deployment_bars
+from incidents.pages import history
+from incidents.pages.axis import draw
 from incidents.pages.door import me, signed_in
 from incidents.pages.forms import people
 from incidents.pages.keyset import page_of
@@ -132,9 +134,14 @@ def system(request: HttpRequest, slug: str) -> HttpResponse:
             return redirect(found)
     deployments = list(found.deployments.select_related("version").order_by("-started_at")[:30])
     alerts = visible_alerts(user).filter(system=found)
+    days = next((n for n in history.SPANS if request.GET.get("days") == str(n)), history.SPANS[0])
+    end = timezone.now()
+    start = end - timedelta(days=days)
+    groups = history.groups_of(user, found, deployments, start, end)
     context = {
         "system": found, "can_edit": editable, "link_form": form,
-        "deployments": deployments, "bars": deployment_bars(deployments),
+        "deployments": deployments, "axis": draw(groups, start, end, f"{days} days of {found.name}"),
+        "groups": [g for g in groups if g.lanes], "spans": [(n, n == days) for n in sorted(history.SPANS)],
         "serving": found.serving_at(timezone.now()),
         "can_declare": can(user, "incident.create"), "line": line_of(found),
         "versions": list(found.versions.select_related("author")[:20]),
