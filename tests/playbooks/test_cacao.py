@@ -108,7 +108,7 @@ def test_the_same_text_gives_the_same_document() -> None:
 def test_what_only_the_extension_carries_is_said() -> None:
     notes = cacao.export(SHIPPED["pb-drift"], created=MONDAY).notes
     assert any(
-        note.startswith("“approve” of DR-10, DR-10C, DR-12 travels in the extension") for note in notes
+        note.startswith("“approve” of DR-10, DR-10P, DR-10C, DR-12 travels in the extension") for note in notes
     ), notes
     assert any("trigger" in note for note in notes)
 
