@@ -5,13 +5,12 @@ REST API 2.0: https://mlflow.org/docs/latest/api_reference/rest-api.html
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from integrations.platforms.account import account_of
-from integrations.platforms.rest import Rest
+from integrations.platforms.rest import Rest, authorized
 from integrations.platforms.traffic import Place, State, endpoint_of
 from playbooks.contract import ActionError, StepContext
 
@@ -78,13 +77,4 @@ class Alias(Place):
 
 def alias_of(ctx: StepContext) -> Alias:
     """The alias of a step (`models:/credit-risk@champion`). Raises ActionError."""
-    found = account_of(ctx, "mlflow_server")
-    headers: dict[str, str] = {}
-    secrets = found.secrets
-    if token := found.text("token"):
-        headers["Authorization"] = f"Bearer {token}"
-    elif user := found.text("username"):
-        basic = base64.b64encode(f"{user}:{found.text('password')}".encode()).decode()
-        headers["Authorization"] = f"Basic {basic}"
-        secrets = (*secrets, basic)
-    return Alias(Rest("MLflow", found.text("base_url"), headers, secrets), endpoint_of(ctx, "mlflow"))
+    return Alias(authorized("MLflow", account_of(ctx, "mlflow_server")), endpoint_of(ctx, "mlflow"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,7 @@ from urllib.parse import quote
 from integrations import http
 from integrations.contract import Request, Response, SendError
 from integrations.masking import mask
+from integrations.platforms.account import Account
 from integrations.vendor import failure
 from playbooks.contract import ActionError
 
@@ -62,6 +64,19 @@ class Rest:
                 "address in the connection."
             )
         return mask(response.json, self.secrets)
+
+
+def authorized(vendor: str, account: Account) -> Rest:
+    """The interface of an account with an address and a token, or user and password, or neither."""
+    headers: dict[str, str] = {}
+    secrets = account.secrets
+    if token := account.text("token"):
+        headers["Authorization"] = f"Bearer {token}"
+    elif user := account.text("username"):
+        basic = base64.b64encode(f"{user}:{account.text('password')}".encode()).decode()
+        headers["Authorization"] = f"Basic {basic}"
+        secrets = (*secrets, basic)
+    return Rest(vendor, account.text("base_url"), headers, secrets)
 
 
 def part(text: object) -> str:
