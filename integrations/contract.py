@@ -99,6 +99,7 @@ class Instruction:
     at: datetime | None = None
     url: str = ""  #: where it was done
     answer_to: str = ""  #: where the person is answered (a response_url), if the tool has such a place
+    remote_state: str = ""  #: `open` or `closed`: how the ticket stands there now, where the act says so
     remote_part: str = ""  #: the vendor's id of the comment: one that we wrote ourselves is an echo
 
 

@@ -152,7 +152,8 @@ def _moved(
     state = reversed_table(table(settings, "statuses", "{}")).get(to.lower(), "")
     category = text(mapping(mapping(fields.get("status")).get("statusCategory")).get("key"))
     if not state:
-        state = {"done": "mitigated", "indeterminate": "triaged" if reopened else ""}.get(category, "")
+        state = "mitigated" if category == "done" else "triaged" if category and reopened else ""
+    told = {**told, "remote_state": "closed" if category == "done" else "open"}
     if state:
         yield Instruction(verb="state", value=state, text=words, **told)
     elif category == "indeterminate":

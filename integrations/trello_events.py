@@ -51,11 +51,10 @@ def read(body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> list[Said]
         case "updateCard":
             to = text(mapping(data.get("listAfter")).get("name"))
             state = reversed_table(table(settings, "lists", "{}")).get(to.lower(), "") if to else ""
-            return (
-                [Instruction(verb="state", value=state, text=f"Moved to {to} in Trello.", **told)]
-                if state
-                else []
-            )
+            if not state:
+                return []
+            told["remote_state"] = "closed" if state == "closed" else "open"
+            return [Instruction(verb="state", value=state, text=f"Moved to {to} in Trello.", **told)]
         case "addMemberToCard":
             who = mapping(first(action, "member") or data.get("member"))
             name = text(first(who, "fullName", "name", "username"))

@@ -88,12 +88,16 @@ def _incident(asked: Instruction, connection: Connection) -> Incident | None:
 
 
 def _remember(asked: Instruction, connection: Connection, incident: Incident) -> None:
-    """Tools that keep our key name their own id beside it, and later say only that one."""
-    if not asked.incident_key or not asked.remote_id:
-        return
+    """What the tool says of its own: its id beside our key, since later it may say only that one; and whether the
+    ticket is closed there, for playbooks that wait for it."""
     link = RemoteLink.objects.filter(connection=connection, incident=incident).first()
-    if link is not None and asked.remote_id not in (link.remote_id, link.data.get("also")):
-        link.data = {**link.data, "also": asked.remote_id}
+    if link is None:
+        return
+    known = {"state": asked.remote_state} if asked.remote_state else {}
+    if asked.incident_key and asked.remote_id not in ("", link.remote_id):
+        known["also"] = asked.remote_id
+    if any(link.data.get(name) != value for name, value in known.items()):
+        link.data = {**link.data, **known}
         link.save(update_fields=["data"])
 
 

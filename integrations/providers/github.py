@@ -351,9 +351,11 @@ def _issue(kind: str, message: Mapping[str, Any], where: _Where) -> list[Said]:
             if where.declare_label in {text(one.get("name")).lower() for one in added}:
                 return [Instruction(verb="declare", text=text(issue.get("title")), **told)]
         case "closed":
-            return [Instruction(verb="state", value="mitigated", text="Closed on GitHub.", **told)]
+            ended = {**told, "remote_state": "closed"}
+            return [Instruction(verb="state", value="mitigated", text="Closed on GitHub.", **ended)]
         case "reopened":
-            return [Instruction(verb="state", value="triaged", text="Reopened on GitHub.", **told)]
+            again = {**told, "remote_state": "open"}
+            return [Instruction(verb="state", value="triaged", text="Reopened on GitHub.", **again)]
         case "assigned":
             who = text(mapping(message.get("assignee")).get("login"))
             taken = {**told, "by_id": who, "by_name": who}

@@ -190,6 +190,20 @@ def test_a_restricted_incident_does_not_exist_for_those_who_may_not_see_it():
     assert (act.result, act.text[:26]) == ("refused", "There is no such incident.")
 
 
+def test_how_a_ticket_stands_there_is_kept_for_playbooks_that_wait_for_it():
+    by = ann()
+    pager, found = tool(), triaged(by)
+    link = RemoteLink.objects.create(
+        connection=pager, incident=found, remote_id="OPS-7", data={"state": "open"}
+    )
+    act = acts.carry_out(asked("state", remote_id="OPS-7", value="mitigated", remote_state="closed"), pager)
+    link.refresh_from_db()
+    assert (act.result, link.data) == (
+        "refused",
+        {"state": "closed"},
+    )  # closed there, whatever we think of it
+
+
 def test_an_incident_can_be_declared_outside():
     ann()
     act = acts.carry_out(asked("declare", text="Credit model denies everybody"), tool())

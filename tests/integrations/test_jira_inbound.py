@@ -68,8 +68,11 @@ def test_an_issue_that_is_opened_again_reopens_its_incident() -> None:
         {"field": "resolution", "from": "10000", "fromString": "Done", "to": None, "toString": None},
         {"field": "status", "toString": "In Progress"},
     )
-    (act,) = updated(*items, category="indeterminate")
-    assert (act.verb, act.value) == ("state", "triaged")
+    for category in ("indeterminate", "new"):
+        (act,) = updated(*items, category=category)
+        assert (act.verb, act.value, act.remote_state) == ("state", "triaged", "open")
+    (act,) = updated({"field": "status", "toString": "Done"}, category="done")
+    assert act.remote_state == "closed"
 
 
 def test_a_status_that_the_connection_names_is_that_state() -> None:
