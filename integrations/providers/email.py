@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import html
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from email import message_from_bytes
-from email.errors import HeaderParseError, MessageError
-from email.header import decode_header, make_header
+from email.errors import MessageError
 from email.message import Message
-from email.utils import getaddresses, parseaddr, parsedate_to_datetime
+from email.utils import getaddresses, parseaddr
 from typing import Any
 
-import nh3
-
 from incidents.intake.signal import Level, Signal, Status
-from integrations import letters, normalise
+from integrations import letters, mails, normalise
 from integrations.authenticity import SHARED_SECRET, require_shared
 from integrations.contract import (
     Announcement,
@@ -42,24 +38,10 @@ from integrations.vendor import HAPPENED, failure
 
 RFC822 = "message/rfc822"
 #: Requests of one round of polling; characters of a text that are read; links and attachments that are kept.
-ROUNDS, CHARACTERS, LINKS, ATTACHMENTS, PARTS = 4, 100_000, 5, 20, 200
+ROUNDS, LINKS = 4, 5
 
 _ADDRESS = re.compile(r"[^\s@<>,;\"]{1,64}@[A-Za-z0-9.-]{1,253}")
-_REPLY = re.compile(r"^\s*(?:re|aw|fwd?|wg|antw|sv|vs)\s*(?:\[\d+\])?:\s*", re.I)
-#: What stands before a subject: [FIRING:2], RESOLVED:, [CRITICAL], **PROBLEM**
-_PREFIX = re.compile(r"^\s*(?:\[\s*([A-Za-z ]{2,20}?)\s*(?::\s*\d+)?\s*\]|\**([A-Za-z]{2,20})\**\s*[:|-])\s*")
-_LINE = re.compile(r"^[\s>*_-]*([A-Za-z][A-Za-z _-]{1,30}?)\**\s*[:=]\s*\**\s*(\S.{0,500}?)\**\s*$")
-#: Elements of HTML that begin a line, that stand beside each other, and whose text nobody sees.
-_BLOCKS = {"br", "p", "div", "tr", "li", "h1", "h2", "h3", "h4", "table", "hr", "pre"}
-_CELLS = {"td", "th"}
-_SILENT = {"script", "style", "title", "template"}
 _URL = re.compile(r"https?://[^\s<>\"')\]]{4,1000}")
-_KNOWN = normalise.terms(
-    "system ai_system model model_name model_id version model_version revision segment slice cohort feature "
-    "feature_name column dataset dataset_name table metric metric_name value current_value threshold limit baseline "
-    "window period sample_size severity level priority status state family class incident_class env environment "
-    "fingerprint alert_id dedup_key runbook"
-)
 
 
 class Email(Provider):
@@ -146,7 +128,7 @@ class Email(Provider):
 
     def delivery_key(self, inbound: Inbound) -> str:
         try:
-            return _header(_message(inbound), "Message-ID")
+            return mails.header(_message(inbound), "Message-ID")
         except Unreadable:
             return super().delivery_key(inbound)
 
@@ -292,26 +274,15 @@ def _message(inbound: Inbound) -> Message:
     return message
 
 
-def _header(message: Message, name: str) -> str:
-    """A header as people read it; one whose encoding is broken as it was written."""
-    value = message.get(name)
-    if value is None:
-        return ""
-    try:
-        return text(" ".join(str(make_header(decode_header(str(value)))).split()))
-    except (HeaderParseError, LookupError, ValueError):
-        return text(" ".join(str(value).split()))
-
-
 def _signals(message: Message, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
     if _is_automatic(message):
         return []
-    name, sender = parseaddr(_header(message, "From"))
+    name, sender = parseaddr(mails.header(message, "From"))
     _require_allowed(message, sender.lower(), settings)
-    written = _text_of(message)
-    subject, words = _subject(_header(message, "Subject"))
-    at = _date(message)
-    key = _header(message, "Message-ID")
+    written = mails.text_of(message)
+    subject, words = mails.bare_subject(mails.header(message, "Subject"))
+    at = mails.date_of(message)
+    key = mails.header(message, "Message-ID")
     if written.lstrip().startswith("{"):
         try:
             body = normalise.read_json(written.strip())
@@ -320,7 +291,7 @@ def _signals(message: Message, inbound: Inbound, settings: Mapping[str, Any]) ->
             ]
         except (normalise.NotJSON, Unfit):
             pass  # text that begins like JSON is read as text
-    told = _facts(written)
+    told = mails.facts_in(written)
     facts = normalise.facts(told)
     status: Status = (
         normalise.status(first(told, "status", "state"))
@@ -344,7 +315,7 @@ def _signals(message: Message, inbound: Inbound, settings: Mapping[str, Any]) ->
             title=title,
             level=level,
             family=normalise.family(told.get("family"), told.get("class"), told.get("incident_class")),
-            description=written[:CHARACTERS],
+            description=written[:mails.CHARACTERS],
             labels={
                 "alertname": title[:200],
                 "sender": sender,
@@ -355,7 +326,7 @@ def _signals(message: Message, inbound: Inbound, settings: Mapping[str, Any]) ->
             ends_at=at if status == "resolved" else None,
             links=normalise.links(*(("", url.rstrip(".,;")) for url in _URL.findall(written)[:LINKS])),
             delivery_key=key,
-            extra={"sender_name": text(name), "attachments": list(_attachments(message))},
+            extra={"sender_name": text(name), "attachments": list(mails.attachments(message))},
             **facts,
         )
     ]  # fmt: skip
@@ -364,7 +335,7 @@ def _signals(message: Message, inbound: Inbound, settings: Mapping[str, Any]) ->
 def _is_automatic(message: Message) -> bool:
     """Answers of absent people, returned mail, and what we wrote ourselves."""
     return (
-        _header(message, "Auto-Submitted").lower().startswith("auto-replied")
+        mails.header(message, "Auto-Submitted").lower().startswith("auto-replied")
         or message.get_content_type() == "multipart/report"
         or any(name.lower().startswith("x-holdfast") for name in message.keys())  # noqa: SIM118 - a list of headers
     )
@@ -380,84 +351,6 @@ def _require_allowed(message: Message, sender: str, settings: Mapping[str, Any])
     # the topmost of these headers is our own mail server's: RFC 8601, section 5
     if (
         settings.get("dmarc") is True
-        and "dmarc=pass" not in _header(message, "Authentication-Results").lower()
+        and "dmarc=pass" not in mails.header(message, "Authentication-Results").lower()
     ):
         raise Unreadable(f"The mail server did not find that {sender or 'the sender'} passes DMARC.")
-
-
-def _subject(subject: str) -> tuple[str, list[str]]:
-    """The subject without what replies and tools put before it, and the words that said state and level."""
-    words: list[str] = []
-    subject = text(subject, 1000)
-    while True:
-        bare = _REPLY.sub("", subject)
-        prefix = _PREFIX.match(bare)
-        word = (prefix[1] or prefix[2] or "").strip() if prefix else ""
-        if prefix and (normalise.status(word) or normalise.level(word)):
-            words.append(word)
-            subject = bare[prefix.end() :]
-        elif bare != subject:
-            subject = bare
-        else:
-            return bare.strip(), words
-
-
-def _facts(written: str) -> dict[str, str]:
-    """Lines such as `Model: churn`, by names that are known."""
-    found: dict[str, str] = {}
-    for line in written.splitlines()[:500]:
-        if told := _LINE.match(line[:600]):
-            name = re.sub(r"[\s-]+", "_", told[1].strip().lower())
-            if name in _KNOWN:
-                found.setdefault(name, told[2].strip())
-    return found
-
-
-def _text_of(message: Message) -> str:
-    """The text of a message; of alternatives the plain one."""
-    plain, marked = [], []
-    for number, part in enumerate(message.walk()):
-        if number >= PARTS:
-            break
-        if part.is_multipart() or part.get_filename() or part.get_content_disposition() == "attachment":
-            continue
-        if part.get_content_type() == "text/plain":
-            plain.append(_decoded(part))
-        elif part.get_content_type() == "text/html":
-            marked.append(_unmarked(_decoded(part)))
-    return "\n".join(plain if any(one.strip() for one in plain) else marked)
-
-
-def _decoded(part: Message) -> str:
-    payload = part.get_payload(decode=True)
-    raw = payload[: 4 * CHARACTERS] if isinstance(payload, bytes) else b""
-    try:
-        return text(raw.decode(part.get_content_charset() or "utf-8", "replace"))
-    except (LookupError, ValueError):
-        return text(raw.decode("utf-8", "replace"))
-
-
-def _unmarked(marked: str) -> str:
-    """The text of HTML, a line for each block; scripts, styles and comments are left out."""
-    kept = nh3.clean(marked, tags=_BLOCKS | _CELLS, attributes={}, clean_content_tags=_SILENT)
-    lines = re.sub(r"</?(?:td|th)>", " ", kept)
-    lines = html.unescape(re.sub(r"</?[a-z0-9]{1,5}>", "\n", lines))
-    return "\n".join(told for line in lines.splitlines() if (told := " ".join(line.split())))
-
-
-def _attachments(message: Message) -> Iterator[dict[str, str]]:
-    """What was attached, by name and type: nothing of it is opened."""
-    kept: Sequence[Message] = [
-        part
-        for number, part in enumerate(message.walk())
-        if number < PARTS and (part.get_filename() or part.get_content_disposition() == "attachment")
-    ]
-    for part in kept[:ATTACHMENTS]:
-        yield {"name": text(part.get_filename(), 200), "type": part.get_content_type()}
-
-
-def _date(message: Message) -> datetime | None:
-    try:
-        return normalise.moment(parsedate_to_datetime(_header(message, "Date")).isoformat())
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

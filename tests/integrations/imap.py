@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import socketserver
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from tests.integrations.local import line_server
 
 
 @dataclass
@@ -67,20 +68,5 @@ def imap(box: Mailbox, tls: ssl.SSLContext | None = None) -> Iterator[int]:
             elif command == "LOGOUT":
                 yield b"* BYE\r\n"
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads, allow_reuse_address = True, True
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """A client that leaves in the middle is what some tests are about."""
-
-    made = Server(("127.0.0.1", 0), Handler)
-    if tls:
-        made.socket = tls.wrap_socket(made.socket, server_side=True)
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield made.server_address[1]
-    finally:
-        made.shutdown()
-        made.server_close()
-        thread.join(5)
+    with line_server(Handler, tls) as port:
+        yield port

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import socketserver
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -83,3 +84,28 @@ def raw_server(talk: Callable[[socket.socket], None]) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     thread.join(5)
+
+
+@contextmanager
+def line_server(
+    handler: type[socketserver.StreamRequestHandler], tls: ssl.SSLContext | None = None
+) -> Iterator[int]:
+    """Serve a protocol of lines on 127.0.0.1; yields the port. `tls`: encrypted from the first byte."""
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, allow_reuse_address = True, True
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that leaves in the middle is what some tests are about."""
+
+    made = Server(("127.0.0.1", 0), handler)
+    if tls:
+        made.socket = tls.wrap_socket(made.socket, server_side=True)
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield made.server_address[1]
+    finally:
+        made.shutdown()
+        made.server_close()
+        thread.join(5)
