@@ -108,7 +108,8 @@ def test_the_same_text_gives_the_same_document() -> None:
 def test_what_only_the_extension_carries_is_said() -> None:
     notes = cacao.export(SHIPPED["pb-drift"], created=MONDAY).notes
     assert any(
-        note.startswith("“approve” of DR-10, DR-10P, DR-10C, DR-12 travels in the extension") for note in notes
+        note.startswith("“approve” of DR-10, DR-10P, DR-10C, DR-12 travels in the extension")
+        for note in notes
     ), notes
     assert any("trigger" in note for note in notes)
 
@@ -259,7 +260,8 @@ def test_a_playbook_of_another_product_can_run_here() -> None:
     assert both.lanes[1].steps[0].duration == 60
     still = read.step("Still-there")
     assert (
-        still.branches[0].when == "!(((has(steps.Call_the_vendor.over) && steps.Call_the_vendor.over == true)))"
+        still.branches[0].when
+        == "!(((has(steps.Call_the_vendor.over) && steps.Call_the_vendor.over == true)))"
     )
     assert read.step("Call-the-vendor").next == "Still-there-again"
     assert (read.step("Still-there-again").kind, read.step("Still-there-again").next) == (
