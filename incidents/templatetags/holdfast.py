@@ -41,6 +41,7 @@ ICONS = {
     "system": '<rect x="4" y="4" width="16" height="6" rx="1.500"/><rect x="4" y="14" width="16" height="6" rx="1.500"/><path d="M8 7v.01M8 17v.01"/>',
     "link": '<path d="M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1"/>',
     "list": '<path d="M8 6h12M8 12h12M8 18h12M4 6v.01M4 12v.01M4 18v.01"/>',
+    "search": '<circle cx="11" cy="11" r="6.500"/><path d="M16 16l4.500 4.500"/>',
     "pause": '<path d="M8 5v14M16 5v14"/>',
 }  # fmt: skip
 SEVERITY_ICONS = {1: "flame", 2: "up", 3: "equal", 4: "down", 5: "dot"}

@@ -176,6 +176,7 @@ class World:
     def path(self, operation: str) -> str:
         noun = operation.strip("/").split("/")[0]
         ids: dict[str, Any] = {
+            "saved-views": 1,  # nobody saved any
             "incidents": self.incident.key, "alerts": self.alert.pk, "postmortems": self.pm.pk, "clocks": self.clock.pk,
             "runs": self.run.pk, "approvals": self.approval.pk, "connections": self.connection.pk,
             "deliveries": self.delivery.pk, "inbox": self.message.pk,

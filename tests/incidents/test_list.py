@@ -56,6 +56,7 @@ class TestFacets:
         ann, _ = several()
         shown = text(browser(ann).get("/incidents/?severity=3&q=refusals"))
         assert 'href="?q=refusals" aria-current="true"' in shown
+        assert "“refusals”" in shown
         assert titles(ann, "severity=99&severity=1") == {"Income drifts"}
         assert len(titles(ann, "sort=nonsense&view=nonsense&col=nonsense")) == 4
 
