@@ -74,7 +74,7 @@ def test_a_person_reads_the_address_and_that_it_comes_once() -> None:
 
 
 def test_a_sending_provider_gets_no_address() -> None:
-    made = connect("pagerduty", "oncall", "--set", "routing_key=R0123456789abcdef0123456789abcdef")
+    made = connect("teams", "risk", "--set", "webhook_url=https://prod-1.logic.example.org/workflows/abc")
     assert made["url"] is None
     assert Connection.objects.get().token_digest is None
 

@@ -133,7 +133,8 @@ def test_a_secret_is_never_shown_again_and_stays_when_left_empty() -> None:
         {"routing_key": "", "base_url": "https://events.eu.pagerduty.com", "then": "save"},
     )
     row.refresh_from_db()
-    assert row.settings == {"routing_key": KEY, "base_url": "https://events.eu.pagerduty.com"}
+    entered = {name: row.settings[name] for name in ("routing_key", "base_url")}
+    assert entered == {"routing_key": KEY, "base_url": "https://events.eu.pagerduty.com"}
     client.post(url("connection", row.pk), {"routing_key": "e" * 32, "then": "save"})
     row.refresh_from_db()
     assert row.settings["routing_key"] == "e" * 32
