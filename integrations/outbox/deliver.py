@@ -178,11 +178,12 @@ def _rate(connection: Connection) -> tuple[int, float] | None:
 
 
 def _has_room(connection: Connection, now: Any) -> bool:
-    """Whether the connection may have one more under way: a vendor that hangs holds few of the workers' threads."""
-    failing = connection.last_error_at is not None and (
-        connection.last_success_at is None or connection.last_error_at > connection.last_success_at
+    """Whether the connection may have one more under way: a vendor that hangs holds few of the workers' threads.
+    One that never answered, or failed last, gets one at a time until it succeeds."""
+    proven = connection.last_success_at is not None and (
+        connection.last_error_at is None or connection.last_success_at >= connection.last_error_at
     )
-    most = 1 if failing else max(1, settings.HOLDFAST_WORKER_THREADS // 2)
+    most = max(1, settings.HOLDFAST_WORKER_THREADS // 2) if proven else 1
     under_way = Delivery.objects.filter(connection=connection, state="sending", lease_until__gt=now).count()
     return under_way < most
 
