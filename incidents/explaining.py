@@ -130,7 +130,8 @@ def _rule(said: Mapping[str, Any]) -> str:
 def _key(said: Mapping[str, str]) -> str:
     if not said:
         return "The rule puts all its alerts into one group."
-    parts = [f"{PARTS.get(name, name)} {_value(name, value)}" for name, value in said.items()]
+    order = [*PARTS, *said]  # PostgreSQL keeps the names in an order of its own
+    parts = [f"{PARTS.get(name, name)} {_value(name, said[name])}" for name in sorted(said, key=order.index)]
     return (
         f"It groups alerts of the same {', '.join(parts[:-1])}{' and ' if len(parts) > 1 else ''}{parts[-1]}."
     )
