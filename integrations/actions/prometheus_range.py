@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from incidents.charts import PRINT, Series, Threshold, line_chart
 from integrations.platforms.account import account_of
@@ -84,7 +84,9 @@ class PrometheusRange(Action):
             "series": len(lines), "last": _last(lines), "highest": max(values, default=None),
             "lowest": min(values, default=None), "crossed_at": crossed.isoformat() if crossed else "",
         }  # fmt: skip
-        verdict = "" if limit is None else "likely" if crossed else "refuted"
+        verdict: Literal["likely", "refuted"] | None = (
+            None if limit is None else "likely" if crossed else "refuted"
+        )
         return Done(outputs, exhibits, verdict, summary)
 
 

@@ -58,7 +58,7 @@ def test_a_line_that_stays_within_refutes_and_none_without_a_threshold_says_noth
     below, _ = ran(server, query="vector(0.1)", threshold=0.2, above=False)
     assert below.verdict == "likely"
     plain, _ = ran(server, query="vector(0.1)")
-    assert (plain.verdict, plain.outputs["last"]) == ("", 0.1)
+    assert (plain.verdict, plain.outputs["last"]) == (None, 0.1)
 
 
 @pytest.mark.parametrize(
