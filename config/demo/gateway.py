@@ -178,7 +178,11 @@ class Recorders:
                     return 200, {"issues": [{"key": key} for key in found]}, {}
                 case ["POST", "issue"]:
                     key = f"{sent['fields']['project']['key']}-{len(issues) + 1}"
-                    issues[key] = {"labels": sent["fields"].get("labels", []), "status": "11", "comments": []}
+                    fields = sent["fields"]
+                    issues[key] = {
+                        "labels": fields.get("labels", []), "status": "11", "comments": [],
+                        "summary": fields.get("summary", ""), "parent": fields.get("parent", {}).get("key", ""),
+                    }  # fmt: skip
                     return 201, {"id": str(10_000 + len(issues)), "key": key}, {}
                 case ["GET", "myself"]:
                     return 200, {"displayName": "Demo recorder"}, {}
@@ -210,8 +214,18 @@ class Recorders:
                 case ["POST", "issue", key, "transitions"]:
                     issues[key]["status"] = sent["transition"]["id"]
                     return 204, "", {}
+                case ["PUT", "issue", _, *_]:
+                    return 204, "", {}
+                case ["GET", "user", "search"]:
+                    return 200, [], {}
                 case ["GET", "issue", key]:
-                    return 200, {"key": key, "fields": {"status": _status(issues[key]["status"])}}, {}
+                    below = [
+                        {"key": name, "fields": {"summary": one["summary"]}}
+                        for name, one in issues.items()
+                        if one["parent"] == key
+                    ]
+                    fields = {"status": _status(issues[key]["status"]), "subtasks": below}
+                    return 200, {"key": key, "fields": fields}, {}
         return 404, {"errorMessages": ["No such address at the demo's recorders."]}, {}
 
     @contextmanager

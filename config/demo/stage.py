@@ -101,8 +101,8 @@ class Stage:
                 engine.advance(pk)
                 worked += 1
             for pk in list(deliver.due().values_list("pk", flat=True)):
-                Pace.objects.all().delete()  # a story's days pass here in seconds
                 deliver.deliver(pk)
+                Pace.objects.all().delete()  # a story's days pass here in seconds
                 worked += 1
             if not worked:
                 return
