@@ -80,7 +80,11 @@ class AWS(Listening):
         Field("secret_access_key", "Secret access key", secret=True, required=False),
         Field("session_token", "Session token", "Of temporary credentials.", secret=True, required=False),
         Field(
-            "endpoint_url", "S3 address", "For a VPC endpoint or a compatible store.", kind="url", required=False
+            "endpoint_url",
+            "S3 address",
+            "For a VPC endpoint or a compatible store.",
+            kind="url",
+            required=False,
         ),
     )
     idempotency = "SNS's MessageId and EventBridge's id are the same on every retry; a report in S3 is known by key and ETag."

@@ -22,7 +22,9 @@ ISSUERS = ("https://accounts.google.com", "accounts.google.com")
 
 _STATES: dict[str, Status] = {"open": "firing", "opened": "firing", "closed": "resolved"}
 _COMPARISONS = {"GT": ">", "GE": ">=", "LT": "<", "LE": "<=", "EQ": "==", "NE": "!="}
-_SAID = re.compile(r"(above|below) the threshold of (-?\d+(?:\.\d+)?)%? with a value of (-?\d+(?:\.\d+)?)", re.I)
+_SAID = re.compile(
+    r"(above|below) the threshold of (-?\d+(?:\.\d+)?)%? with a value of (-?\d+(?:\.\d+)?)", re.I
+)
 _RETURNED = re.compile(r"with a value of (-?\d+(?:\.\d+)?)", re.I)
 #: Severities of log entries that are worth an alert when nothing else of them is known.
 _SERIOUS = frozenset({"ERROR", "CRITICAL", "ALERT", "EMERGENCY"})

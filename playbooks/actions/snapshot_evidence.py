@@ -86,9 +86,7 @@ class SnapshotEvidence(Action):
                 continue
             ctx.renew()
             try:
-                content = load(
-                    str(location), roots=settings.HOLDFAST_DATA_ROOTS, queries=data.queries()
-                )
+                content = load(str(location), roots=settings.HOLDFAST_DATA_ROOTS, queries=data.queries())
             except DataProblem as problem:
                 problems.append(f"{name}: {problem}".rstrip("."))
                 continue

@@ -200,7 +200,9 @@ def test_the_schema_takes_the_right_one_and_refuses_most_of_the_wrong_ones() -> 
     texts = {RIGHT.replace(old, new, 1) for old, new, *_ in WRONG}
     shaped = [text for text in texts if _values(text) is not None]
     refused = [text for text in shaped if not validator.is_valid(_values(text))]
-    print(f"{len(texts)} wrong playbooks; the schema refuses {len(refused)} of the {len(shaped)} that are YAML")
+    print(
+        f"{len(texts)} wrong playbooks; the schema refuses {len(refused)} of the {len(shaped)} that are YAML"
+    )
     assert len(shaped) > 55
     assert len(refused) / len(shaped) > 0.5, [len(refused), len(shaped)]
 
