@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from config import api
 from incidents import postmortem
-from incidents.models import ActionItem, Alert, Clock, Incident
-from integrations.models import Connection, Delivery, InboxMessage
+from incidents.models import ActionItem, Alert, Change, Clock, Incident
+from integrations.models import Connection, Delivery, InboxMessage, Route
 from playbooks.models import Approval, Playbook, PlaybookVersion, Run, Step
 from tests.incidents.api import Caller
 from tests.scenes import person, triaged
@@ -121,6 +121,27 @@ TABLE = {
     "GET /inbox/": CONFIG,
     "GET /inbox/{id}/": CONFIG,
     "POST /inbox/{id}/replay/": "401 403 403 403 403 409 403",
+    "GET /changes/": OPEN,
+    "POST /changes/": "401 422 422 422 422 422 403",
+    "GET /changes/{id}/": SEEN,
+    "GET /routes/": CONFIG,
+    "POST /routes/": "401 403 403 403 403 422 403",
+    "GET /routes/{id}/": CONFIG,
+    "PATCH /routes/{id}/": "401 403 403 403 403 200 403",
+    "GET /routes/{id}/past/": CONFIG,
+    "POST /routes/{id}/preview/": "401 403 422 422 422 422 403",
+    "GET /connections/{id}/acts/": CONFIG,
+    "GET /connections/{id}/health/": CONFIG,
+    "GET /connections/{id}/people/": CONFIG,
+    "POST /connections/{id}/people/": "401 403 403 403 403 422 403",
+    "DELETE /connections/{id}/people/{number}/": "401 403 403 403 403 404 403",
+    "POST /connections/{id}/redelivery/": "401 403 403 403 403 200 403",
+    "POST /connections/{id}/replay/": "401 403 403 403 403 200 403",
+    "POST /connections/{id}/test/": "401 403 403 403 403 201 403",
+    "GET /feeds/{table}/": OPEN,
+    "GET /odata/": OPEN,
+    "GET /odata/{resource}": OPEN,
+    "DELETE /routes/{id}/": "401 403 403 403 403 204 403",
 }
 
 
@@ -171,6 +192,8 @@ class World:
             announcement={},
         )
         self.message = InboxMessage.objects.create(connection=self.connection, body="{}")
+        self.route = Route.objects.create(name="All", connection=self.connection)
+        self.change = Change.objects.create(origin="user:1", key="k", title="A deploy", at=now)
         PlaybookVersion.objects.filter(pk=version.pk).update(status="archived")
 
     def path(self, operation: str) -> str:
@@ -179,7 +202,8 @@ class World:
             "saved-views": 1,  # nobody saved any
             "incidents": self.incident.key, "alerts": self.alert.pk, "postmortems": self.pm.pk, "clocks": self.clock.pk,
             "runs": self.run.pk, "approvals": self.approval.pk, "connections": self.connection.pk,
-            "deliveries": self.delivery.pk, "inbox": self.message.pk,
+            "deliveries": self.delivery.pk, "inbox": self.message.pk, "routes": self.route.pk,
+            "changes": self.change.pk,
         }  # fmt: skip
         slug = self.playbook.slug if noun == "playbooks" else "triaged-system"
         filled = operation.replace("{id}", str(ids.get(noun))).replace("{slug}", slug)
@@ -187,6 +211,8 @@ class World:
             filled.replace("{item}", str(self.item.pk))
             .replace("{step}", str(self.step.pk))
             .replace("{number}", "1")
+            .replace("{table}", "incidents")
+            .replace("{resource}", "Incidents")
             .lstrip("/")
         )
 
@@ -230,6 +256,8 @@ def test_what_belongs_to_a_restricted_incident_is_absent_on_every_floor() -> Non
         assert len(Caller(world.ann).get(f"{noun}/").json()["results"]) == 1, noun
     for operation, line in TABLE.items():
         method, path = operation.split(" ")
+        if path.startswith("/changes/"):
+            continue  # a change belongs to a system
         if line == SEEN or path == "/deliveries/{id}/":
             assert caller(method, world.path(path)).status_code == 404, operation
     assert caller.post("runs/", {"playbook": "pb-look", "incident": world.incident.key}).status_code == 404
@@ -293,6 +321,8 @@ def test_random_queries_never_break_a_list() -> None:
                 "bz05OTk5OTk5OTk5OTk5",
             ):
                 address = f"{world.path(path.removeprefix('/api/v1'))}?{name}={value}"
-                if caller.get(address).status_code not in (200, 422):
+                # OData has a status of its own for a query that it cannot read
+                refused = (400, 422) if address.startswith("odata/") else (422,)
+                if caller.get(address).status_code not in (200, *refused):
                     broken.append(address)
     assert broken == []

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.django_db
 NOUNS = {
     "systems", "alerts", "incidents", "playbooks", "runs", "approvals", "connections", "deliveries", "postmortems", "clocks",
     "insights", "inbox", "simulations", "changes", "routes", "feeds", "odata",
+    "saved-views",
 }  # fmt: skip
 
 
