@@ -94,7 +94,7 @@ class TestSearch:
         several()
         assert len(self.found(words)) <= 4
 
-    @pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no full-text index")
+    @pytest.mark.postgresql_only
     def test_on_postgresql_phrases_and_exclusions_count(self) -> None:
         several()
         assert self.found('"refusals for"') == {"Refusals for women"}

@@ -23,7 +23,7 @@ def test_a_test_is_queued_and_the_health_tells_that_it_waits() -> None:
     row = slack(root)
     assert root.post(f"connections/{row.pk}/test/").json()["kind"] == "test"
     assert root.get(f"connections/{row.pk}/health/").json()["waiting"] == 1
-    am = root.post("connections/", {"provider": "alertmanager", "name": "AM"}).json()["id"]
+    am = root.post("connections/", {"provider": "generic", "name": "JSON"}).json()["id"]
     assert "does not send" in problem(root.post(f"connections/{am}/test/"), 409)["detail"]
 
 
@@ -113,7 +113,7 @@ def test_a_route_is_added_tried_changed_and_removed_by_call() -> None:
 
 def test_no_route_leads_to_what_only_listens_and_no_preview_shows_what_one_may_not_see() -> None:
     root = admin()
-    am = root.post("connections/", {"provider": "alertmanager", "name": "AM"}).json()["id"]
+    am = root.post("connections/", {"provider": "generic", "name": "JSON"}).json()["id"]
     assert "connection" in problem(root.post("routes/", {"name": "R", "connection": am}), 422)["errors"]
     route = Route.objects.create(name="R", connection=slack(root))
     secret = incident(restricted=True)

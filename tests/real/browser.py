@@ -133,7 +133,7 @@ _MEASURE = """() => {
     wider: document.documentElement.scrollWidth > window.innerWidth
       ? [...document.querySelectorAll('main *, header *')].filter((n) => shown(n) && n.getBoundingClientRect().right > window.innerWidth + 1 && ![...(function* up(p) { while (p) { yield p; p = p.parentElement; } })(n.parentElement)].some((p) => ['auto', 'scroll', 'hidden'].includes(getComputedStyle(p).overflowX))).slice(0, 3).map(what).concat([`${document.documentElement.scrollWidth} px`])
       : [],
-    links: [...document.querySelectorAll('a[href]')].map((n) => new URL(n.getAttribute('href'), location.href).href),
+    links: [...document.querySelectorAll('a[href]:not([download])')].map((n) => new URL(n.getAttribute('href'), location.href).href),
   };
 }"""
 

@@ -51,6 +51,8 @@ Connection.objects.create(provider="gateway", name="Gateway", settings={{"base_u
 urgent = {{"impact": {{"OP": 4}}, "urgency": {{"harm": 2, "velocity": 2, "reversibility": 1, "workaround": 1}}}}
 for n in range({systems}):
     AISystem.objects.create(slug=f"s{{n}}", name=f"System {{n}}", serving={{"connection": "Gateway"}}, baseline_assessment=urgent)
+from playbooks.models import Playbook
+Playbook.objects.update(active=False)  # those shipped for the class would ask people
 apply_text({playbook!r}, publish=True)
 """
 
