@@ -66,7 +66,7 @@ def test_the_inbox_is_drained_by_a_thread_of_its_own_without_celery() -> None:
     with working({"inbox": lambda id: names.append(threading.current_thread().name)}):
         wake("inbox")
         wait_until(lambda: len(names) >= 2, timeout=0.9, what="a first look and the woken one")
-    assert set(names) == {"inbox-loop"}
+    assert all(name.startswith("inbox-") for name in names)
 
 
 def test_a_drain_that_found_something_is_called_again_at_once() -> None:
