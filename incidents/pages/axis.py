@@ -74,7 +74,7 @@ def draw(groups: Sequence[Group], start: datetime, end: datetime, about: str) ->
         ((x, TOP, y, y + 15, anchor, f"{timezone.localtime(m):%d %b %H:%M}") for x, anchor, m in ticks),
     )
     return format_html(
-        '<svg class="chart axis" role="img" aria-label="{}; the table below has the figures" viewBox="0 0 {} {}"'
+        '<svg class="chart axis" role="group" aria-label="{}; the table below has the figures" viewBox="0 0 {} {}"'
         ' font-family="system-ui, sans-serif" font-size="12" fill="currentColor">{}{}</svg>',
         about, WIDTH, y + 22, grid, format_html_join("", "{}", ((part,) for part in parts)),
     )  # fmt: skip
