@@ -6,6 +6,7 @@ send twice, and the next release of a reader may understand it.
 
 from __future__ import annotations
 
+import abc
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ _MEMBER = re.compile(r'"([^"\s]{1,80})"\s*:\s*"(.*?)"\s*(?=,\s*"[^"\s]{1,80}"\s*
 _VARIABLE = re.compile(r"\{\{[^{}]{0,200}\}\}|\$\{\w{1,80}\}|\$[A-Z][A-Z0-9_]{1,80}|<\[\[[\w-]{1,80}\]\]>")
 
 
-class Listening(Provider):
+class Listening(Provider, abc.ABC):
     """A provider whose messages are JSON. Subclasses write `said`, and `authenticate` for signatures."""
 
     inbound = True
@@ -44,9 +45,9 @@ class Listening(Provider):
         """Raises Refusal (401) unless the message is from whom it says."""
         require_shared(inbound, settings)
 
+    @abc.abstractmethod
     def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> Sequence[Said]:
         """What a parsed body says; empty when it says nothing of interest. Raises Unreadable."""
-        raise NotImplementedError
 
     def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
         self.authenticate(inbound, settings)

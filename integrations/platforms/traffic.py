@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import time
 from abc import ABC, abstractmethod
@@ -80,7 +81,7 @@ class Place(ABC):
         return all(abs(state.shares.get(n, 0) - shares.get(n, 0)) <= TOLERANCE for n in names)
 
 
-class TrafficShift(Action):
+class TrafficShift(Action, abc.ABC):
     """Base of the actions that shift traffic; each says at which place."""
 
     params = (
@@ -96,9 +97,9 @@ class TrafficShift(Action):
     changes_world = True
     timeout = 90.0
 
+    @abc.abstractmethod
     def place(self, ctx: StepContext) -> Place:
         """Where the step acts. Raises ActionError when settings are missing."""
-        raise NotImplementedError
 
     def precheck(self, ctx: StepContext) -> None:
         """The place can be read and everything that shall serve exists there."""
