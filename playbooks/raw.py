@@ -26,6 +26,7 @@ def fetch_one(sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
     """The first row of what the statement answers. Raises django.db.DatabaseError."""
     from psycopg import Cursor  # only where PostgreSQL is used
 
+    connection.close_if_health_check_failed()  # as Django does before a cursor: a restarted database costs nothing
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     raw: Any = connection.connection
