@@ -21,6 +21,20 @@ _QUERY = re.compile(
 )
 #: a signed link to an approval decides without more where the installation allows it
 _SIGNED = re.compile(r"(/answer/)[\w:.~-]+")
+#: what programs write into their logs although nobody should read it: named credentials, bearer and basic
+#: authentication, JSON web tokens, access keys of AWS
+_LOGGED = (
+    (re.compile(r"(?i)\b((?:bearer|basic)\s+)[\w.~+/=-]{8,}"), rf"\1{MASK}"),
+    (
+        re.compile(
+            r"""(?i)((?:passw(?:or)?d|passwd|secret|token|api[-_ ]?key|access[-_ ]?key|authorization)["']?\s*[=:]\s*["']?)"""
+            r"""(?!["'\s]|(?:bearer|basic)\s)[^\s"',;&}]+"""
+        ),
+        rf"\1{MASK}",
+    ),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"), MASK),
+    (re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"), MASK),
+)
 
 
 def mask(shown: Any, secrets: Sequence[str] = ()) -> Any:
@@ -31,6 +45,13 @@ def mask(shown: Any, secrets: Sequence[str] = ()) -> Any:
     """
     forms = {form for secret in secrets if secret for form in _forms(secret)}
     return _masked(shown, sorted(forms, key=len, reverse=True))
+
+
+def mask_line(line: str, secrets: Sequence[str] = ()) -> str:
+    """A line of somebody's log as it may be kept: what looks like a credential is hidden as well."""
+    for pattern, instead in _LOGGED:
+        line = pattern.sub(instead, line)
+    return str(mask(line, secrets))
 
 
 def shown_url(url: str, secrets: Sequence[str] = ()) -> str:

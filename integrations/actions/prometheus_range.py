@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from incidents.charts import PRINT, Series, Threshold, line_chart
-from integrations.platforms.account import account_of
+from integrations.context.settings import asked_for, setting_of, skipped
+from integrations.platforms.account import NotConnected, account_of
 from integrations.platforms.rest import Rest, authorized
 from playbooks.contract import Action, ActionError, Done, Exhibit, Param, StepContext
 
@@ -21,7 +22,9 @@ class PrometheusRange(Action):
     title = "Read a metric around the incident"
     summary = "Asks Prometheus for a range around the onset and keeps the lines as a chart and as data."
     params = (
-        Param("query", help='PromQL, such as psi{system="credit-risk"}.'),
+        Param(
+            "query", required=False, help='PromQL, such as psi{system="credit-risk"}. Default: the system\'s.'
+        ),
         Param("hours", "number", required=False, default=6, help="How far to look before the onset."),
         Param(
             "threshold",
@@ -41,13 +44,22 @@ class PrometheusRange(Action):
         """`query_range` from `hours` before the onset (else the detection) until now, at most as long after it.
 
         The verdict is `likely` when a line is beyond the threshold, `refuted` when none is, and none without one.
+        `metric` of the AI system's serving settings ({"query", "threshold", "above"}) stands for what the step leaves
+        out; without a query, or without a connection, the step is skipped with the reason.
         """
-        server = prometheus_of(ctx)
+        setting = setting_of(ctx.system, "metric") or {}
+        setting = setting if isinstance(setting, Mapping) else {"query": str(setting)}
+        query = str(asked_for(ctx, "query", setting, ""))
+        if not query:
+            return skipped("neither the step nor `metric` of the serving settings names a query.")
+        try:
+            server = prometheus_of(ctx)
+        except NotConnected as absent:
+            return skipped(str(absent))
         onset = ctx.incident.onset_at or ctx.incident.detected_at
         span = timedelta(hours=float(ctx.params.get("hours") or 6))
         since, until = onset - span, min(onset + span, ctx.now)
         step = max(1, math.ceil((until - since).total_seconds() / POINTS))
-        query = str(ctx.params["query"])
         asked = {
             "query": query,
             "start": str(since.timestamp()),
@@ -56,9 +68,10 @@ class PrometheusRange(Action):
         }
         answer = server.ask("GET", "api/v1/query_range", params=asked, bearing=(400, 422)).json
         lines = _lines(answer, query)
-        limit = ctx.params.get("threshold")
+        limit = asked_for(ctx, "threshold", setting)
         limit = None if limit in (None, "") else float(str(limit))
-        crossed = _crossed(lines, limit, bool(ctx.params.get("above", True)))
+        above = setting.get("above", True) if ctx.params.get("above") in (None, True) else False
+        crossed = _crossed(lines, limit, bool(above))
         values = [value for line in lines for _, value in line.points if value is not None]
         summary = (
             f"{len(lines)} lines of {query} from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC"

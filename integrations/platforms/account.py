@@ -11,6 +11,10 @@ from integrations.models import Connection
 from playbooks.contract import ActionError, StepContext
 
 
+class NotConnected(ActionError):
+    """Nothing says which account is meant. Who only looks may do without; who acts may not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """A connection's settings, opened; `secrets` are hidden wherever something is shown."""
@@ -28,7 +32,8 @@ def account_of(ctx: StepContext, provider: str, *, names: Sequence[str] = ("conn
     """The account of a step at this kind of platform.
 
     The step's `connection` comes first, then what the AI system's serving settings name under one of `names`
-    (or `<provider>_connection`), then the only connection there is. Raises ActionError.
+    (or `<provider>_connection`), then the only connection there is. Raises ActionError; NotConnected where
+    neither step nor system asks for one.
     """
     rows = {row.name: row for row in Connection.objects.filter(provider=provider)}
     serving = getattr(ctx.system, "serving", None)
@@ -45,7 +50,8 @@ def account_of(ctx: StepContext, provider: str, *, names: Sequence[str] = ("conn
             if wished
             else f"No {provider} connection is named"
         )
-        raise ActionError(
+        error = ActionError if wished else NotConnected
+        raise error(
             f"{which} (there are: {', '.join(rows) or 'none'}). Make one with `manage.py connect {provider} "
             f"NAME --set …`, or give its name as `connection` in the step."
         )

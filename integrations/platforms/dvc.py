@@ -25,6 +25,23 @@ _REVISION = re.compile(r"[A-Za-z0-9][\w./-]{0,200}")
 
 
 @dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit that changed a data set: who, when (ISO 8601), why, and what the data was then."""
+
+    commit: str
+    author: str
+    email: str
+    at: str
+    tags: tuple[str, ...]
+    subject: str
+    outs: list[dict[str, Any]]
+
+    @property
+    def hashes(self) -> list[str]:
+        return [str(one["hash"]) for one in self.outs]
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """A working copy on the branch that pipelines read."""
 
@@ -56,6 +73,44 @@ class Repository:
     def pointer(self, commit: str, file: str) -> str:
         """The text of a .dvc file at a commit. Raises ActionError."""
         return self.git("show", f"{commit}:{self.named(file)}")
+
+    def exists(self, commit: str, file: str) -> bool:
+        """Whether the file is there at a commit."""
+        return bool(self.git("ls-tree", "--name-only", commit, "--", self.named(file)).strip())
+
+    def history(self, file: str, count: int) -> list[Revision]:
+        """The newest commits on the branch that changed a .dvc file, the newest first. Raises ActionError."""
+        written = self.git(
+            "log",
+            f"-{count}",
+            "--format=%H%x1f%an%x1f%ae%x1f%aI%x1f%D%x1f%s",
+            self.branch,
+            "--",
+            self.named(file),
+        )
+        rows = [line.split("\x1f", 5) for line in written.splitlines() if line.count("\x1f") >= 5]
+        return [
+            Revision(commit, name, mail, at, tuple(_tags(refs)), subject, self.outs(commit, file))
+            for commit, name, mail, at, refs, subject in rows
+        ]
+
+    def outs(self, commit: str, file: str) -> list[dict[str, Any]]:
+        """[{"path", "hash", "size"}] that a .dvc file names at a commit; empty where it is not there."""
+        if not self.exists(commit, file):
+            return []
+        try:
+            pointer = yaml.safe_load(self.pointer(commit, file))
+            rows = [one for one in pointer["outs"] if isinstance(one, dict)]
+        except (yaml.YAMLError, KeyError, TypeError) as error:
+            raise ActionError(f"{file} at {commit[:12]} is no .dvc file: {error}") from error
+        return [
+            {
+                "path": str(one.get("path") or ""),
+                "hash": str(one.get(str(one.get("hash") or "md5")) or one.get("etag") or ""),
+                "size": one.get("size"),
+            }
+            for one in rows
+        ]
 
     def named(self, file: str) -> str:
         """The name of a .dvc file inside of the repository. Raises ActionError."""
@@ -166,6 +221,11 @@ class Repository:
             said = (done.stderr or done.stdout).strip()[-500:] or f"exit code {done.returncode}"
             raise ActionError(f"{program} refused in {self.path}: {said}")
         return done.stdout
+
+
+def _tags(refs: str) -> list[str]:
+    """The tags among the names that git shows beside a commit."""
+    return [one.strip().removeprefix("tag: ") for one in refs.split(",") if one.strip().startswith("tag: ")]
 
 
 def repository_of(ctx: StepContext) -> Repository:

@@ -1,4 +1,5 @@
-"""Grafana: the alerting webhook, one signal per alert, and the dashboard alerts of releases before 9."""
+"""Grafana: the alerting webhook, one signal per alert, and the dashboard alerts of releases before 9; incidents as
+annotations on its dashboards."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from incidents.intake.signal import Signal, Status
-from integrations import normalise
+from integrations import grafana_annotations, normalise
 from integrations.authenticity import SHARED_SECRET, require_hmac, require_recent, require_shared
-from integrations.contract import Example, Field, Inbound, Unreadable
+from integrations.contract import Announcement, Conversation, Example, Field, Inbound, Unreadable
 from integrations.listening import Listening
 from integrations.normalise import first, text
 
@@ -51,11 +52,33 @@ class Grafana(Listening):
             "The header of the contact point's HMAC signature that carries the time, if one is entered there.",
             required=False,
         ),
+        Field(
+            "base_url",
+            "Address of Grafana",
+            "Such as https://grafana.example.org: incidents become annotations there, and dashboards are linked.",
+            kind="url",
+            required=False,
+        ),
+        Field(
+            "api_token",
+            "Token",
+            "Of a service account that may write annotations; without it only links are made.",
+            secret=True,
+            required=False,
+        ),
+        Field("dashboard", "Dashboard", "Uid; empty: annotations of the whole organisation.", required=False),
+        Field("panel", "Panel", "Number of a panel on that dashboard.", kind="number", required=False),
     )
-    idempotency = "Grafana names no delivery; a notification sent twice reports the same fingerprints and changes nothing."
+    outbound = True
+    carries = grafana_annotations.CARRIES
+    idempotency = (
+        "Grafana names no delivery; a notification sent twice reports the same fingerprints and changes nothing. An "
+        "annotation is looked up by its tag incident:INC-7 before it is made, and then only changed."
+    )
     limits = (
         "Grafana never repeats a notification that failed; the next one comes after the repeat interval. An alert "
-        "is resolved by its own status. A dashboard alert that is pending or paused changes nothing."
+        "is resolved by its own status. A dashboard alert that is pending or paused changes nothing. Annotations have no "
+        "documented rate: https://grafana.com/docs/grafana/latest/developers/http_api/annotations/"
     )
     examples = (
         Example(
@@ -80,6 +103,15 @@ class Grafana(Listening):
     def authenticate(self, inbound: Inbound, settings: Mapping[str, Any]) -> None:
         require_shared(inbound, settings)
         _verify(inbound, settings)
+
+    def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:
+        return super().takes(kind, settings) and bool(settings.get("base_url") and settings.get("api_token"))
+
+    def compose(
+        self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
+    ) -> Conversation:
+        """Opened: one annotation from now on. Over: it gets its end."""
+        return grafana_annotations.compose(what, settings, link)
 
     def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> list[Signal]:
         if isinstance(body, Mapping) and isinstance(alerts := body.get("alerts"), list):

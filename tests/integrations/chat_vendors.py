@@ -93,6 +93,43 @@ class Alertmanager:
 
 
 @dataclass
+class Grafana:
+    """Annotations by number, found by their tags; refuses what its documentation does not name."""
+
+    annotations: dict[int, dict[str, Any]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def __call__(self, request: Request) -> Response:
+        path = path_of(request)
+        self.asked.append(f"{request.method} {path}")
+        assert request.headers["Authorization"].startswith("Bearer ")
+        match request.method, path.removeprefix("/api/annotations").strip("/"):
+            case "GET", "":
+                assert set(request.params) <= {"tags", "limit", "type", "from", "to", "dashboardUID"}
+                found = [one for one in self.annotations.values() if request.params["tags"] in one["tags"]]
+                return answered(200, found)
+            case "POST", "":
+                body = self._checked(request.json)
+                number = 1124 + len(self.annotations)
+                self.annotations[number] = {"id": number, "timeEnd": body["time"], **body}
+                return answered(200, {"message": "Annotation added", "id": number})
+            case "PATCH", number:
+                if int(number) not in self.annotations:
+                    return answered(404, {"message": "Could not find annotation to update"})
+                self.annotations[int(number)].update(self._checked({"time": 0, **request.json}, patch=True))
+                return answered(200, {"message": "Annotation patched"})
+        raise AssertionError(f"Grafana has no {request.method} {path}")
+
+    @staticmethod
+    def _checked(body: dict[str, Any], *, patch: bool = False) -> dict[str, Any]:
+        kinds = {"time": int, "timeEnd": int, "text": str, "tags": list, "dashboardUID": str, "panelId": int}
+        assert {name: type(value) for name, value in body.items()} == {name: kinds[name] for name in body}
+        assert body["text"]
+        assert all(isinstance(tag, str) for tag in body["tags"])
+        return {name: value for name, value in body.items() if not (patch and name == "time")}
+
+
+@dataclass
 class PagerDutyRest:
     """The REST API beside the events: incidents by key, notes, requests for responders."""
 

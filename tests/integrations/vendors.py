@@ -140,6 +140,7 @@ VENDORS: dict[str, Callable[[], Vendor]] = {
     "confluence": ticket_vendors.Confluence,
     "email": chat_vendors.mail_server,
     "github": ticket_vendors.GitHub,
+    "grafana": chat_vendors.Grafana,
     "jira": Jira,
     "notion": ticket_vendors.Notion,
     "opsgenie": chat_vendors.Opsgenie,
