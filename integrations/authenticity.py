@@ -2,6 +2,9 @@
 
 A secret setting may hold several secrets, separated by commas or line breaks: while a secret is rotated at the
 vendor, the old and the new one are both accepted.
+
+One rule for all providers: without a secret the address alone admits a message, and it is taken as information
+(alerts, changes); what a person asks in it is done only where the vendor proves its messages.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from integrations.contract import Field, Inbound, Refusal
+from integrations.contract import Field, Inbound, Provider, Refusal
+from integrations.normalise import listed
 
 #: Seconds a signed message may be old or early where a vendor names no bound of its own.
 TOLERANCE = 300
@@ -48,6 +52,18 @@ def secrets_in(value: Any) -> list[str]:
     if len(parts) > 1 and min(map(len, parts)) < SHORTEST:
         return [whole]
     return parts
+
+
+def unproven(kind: Provider, settings: Mapping[str, Any]) -> str:
+    """Why nothing that people ask by such a connection is done, and what to do about it; "" when it is done, or
+    when nothing can be asked there at all."""
+    if not kind.proved_by or any(secrets_in(settings.get(name)) for name in kind.proved_by):
+        return ""
+    titles = listed(field.title for field in kind.fields if field.name in kind.proved_by)
+    return (
+        f"Messages of this connection do not prove that {kind.title} sent them, so alerts and changes are taken but "
+        f"nothing that a person asks is done. Enter {titles} in the connection's settings."
+    )
 
 
 def is_among(offered: str, right: Iterable[str]) -> bool:

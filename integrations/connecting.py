@@ -171,7 +171,9 @@ def _keep_former_secrets(row: Connection, kind: Provider, before: Mapping[str, A
         name: before[name] for name in secret if before.get(name) and before[name] != row.settings.get(name)
     }
     if changed:
-        row.former_secrets, row.former_secrets_until = changed, timezone.now() + OVERLAP
+        now = timezone.now()
+        still = row.former_secrets if row.former_secrets_until and row.former_secrets_until > now else {}
+        row.former_secrets, row.former_secrets_until = {**still, **changed}, now + OVERLAP
 
 
 def _new_address(row: Connection) -> str:

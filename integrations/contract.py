@@ -287,6 +287,9 @@ class Provider:
     accepted: ClassVar[Reply | None] = None
     #: seconds between two rounds of `poll`; None: this provider is not polled
     polls_every: ClassVar[float | None] = None
+    #: the secrets by any of which the vendor proves each message; without one of them entered a message is taken as
+    #: information by its address alone, and nothing that a person asks in it is done (`authenticity.unproven`)
+    proved_by: ClassVar[Sequence[str]] = ()
     #: fields of the incident that the outside tool owns once it is linked: state, owner, priority
     owns: ClassVar[frozenset[str]] = frozenset()
 

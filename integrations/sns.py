@@ -65,6 +65,8 @@ def verify(envelope: Mapping[str, Any]) -> None:
         signature = base64.b64decode(text(envelope.get("Signature")), validate=True)
     except (binascii.Error, ValueError) as error:
         raise Refusal("The Signature of this SNS message is not base64.", 401) from error
+    if not signature:
+        raise Refusal("The message carries no Signature of Amazon SNS.", 401)
     key = _public_key(_vendor_address(envelope.get("SigningCertURL"), "SigningCertURL"))
     try:
         key.verify(signature, signed_text(envelope), padding.PKCS1v15(), algorithm())

@@ -19,6 +19,7 @@ from incidents.api.queries import OneOrMore, Query
 from incidents.lifecycle import Refused
 from integrations import connecting, guide
 from integrations.api.running import Running
+from integrations.authenticity import unproven
 from integrations.masking import MASK, mask
 from integrations.models import Connection
 from integrations.outbox.deliver import resume
@@ -31,11 +32,14 @@ class ConnectionSerializer(serializers.ModelSerializer):
 
     settings = serializers.SerializerMethodField()
     url = serializers.SerializerMethodField()
+    unproven = serializers.SerializerMethodField(
+        help_text="Why nothing that people ask by this connection is done, and what to do; empty: it is done."
+    )
 
     class Meta:
         model = Connection
         fields: tuple[str, ...] = (
-            "id", "provider", "name", "settings", "enabled", "paused_reason", "token_prefix", "url", "created_at",
+            "id", "provider", "name", "settings", "unproven", "enabled", "paused_reason", "token_prefix", "url", "created_at",
             "last_received_at", "last_success_at", "last_error_at", "last_error", "sending_paused", "expect_every",
             "silent_since",
         )  # fmt: skip
@@ -44,6 +48,12 @@ class ConnectionSerializer(serializers.ModelSerializer):
     @extend_schema_field({"type": "object", "additionalProperties": {}})
     def get_settings(self, row: Connection) -> dict[str, Any]:
         return shown(row)
+
+    def get_unproven(self, row: Connection) -> str:
+        try:
+            return unproven(provider(row.provider), row.settings)
+        except UnknownProvider:
+            return ""
 
     @extend_schema_field({"type": ["string", "null"], "format": "uri"})
     def get_url(self, row: Connection) -> str | None:

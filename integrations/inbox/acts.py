@@ -15,6 +15,7 @@ from incidents.access import NotAllowed, can, visible
 from incidents.models import Event, Incident, SeverityAssessment, User
 from incidents.models.event import told_by
 from incidents.wake import wake
+from integrations.authenticity import unproven
 from integrations.contract import Announcement, Instruction
 from integrations.models import Connection, Delivery, PersonLink, RemoteAct, RemoteLink
 from integrations.normalise import short_key
@@ -56,6 +57,7 @@ def carry_out(asked: Instruction, connection: Connection) -> RemoteAct | None:
         _remember(asked, connection, incident)
     person = _person(asked, connection)
     name = str(person) if person else asked.by_name or asked.by or asked.by_id or "Somebody"
+    proven = not unproven(provider(connection.provider), connection.settings)
     try:
         with transaction.atomic(), told_by(connection.origin):
             result, text, incident = "done", *_do(asked, connection, incident, person, name)
@@ -64,7 +66,7 @@ def carry_out(asked: Instruction, connection: Connection) -> RemoteAct | None:
     except (Declined, NotAllowed, lifecycle.Refused) as refusal:
         result, text = "refused", str(refusal)
         _tell_refusal(asked, connection, incident, person, name, text)
-    if result == "done" or asked.answer_to:
+    if proven and (result == "done" or asked.answer_to):
         _answer(asked, connection, incident, text, result)
     wake("outbox")
     return RemoteAct.objects.create(
@@ -121,6 +123,8 @@ def _by_mail(address: str) -> User | None:
 def _do(
     asked: Instruction, connection: Connection, incident: Incident | None, person: User | None, name: str
 ) -> tuple[str, Incident | None]:
+    if why := unproven(provider(connection.provider), connection.settings):
+        raise Declined(why)
     if person is None:
         raise Declined(
             f"{name} is not known here. An administrator can say who that is on the page of the connection "

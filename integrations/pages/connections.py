@@ -16,6 +16,7 @@ from incidents.markdown import render as as_html
 from incidents.pages.door import me, signed_in
 from incidents.pages.keyset import page_of
 from integrations import connecting, guide, health, shelf
+from integrations.authenticity import unproven
 from integrations.contract import Inbound, Provider, Unreadable
 from integrations.masking import mask
 from integrations.models import Connection
@@ -149,7 +150,7 @@ def connection(request: HttpRequest, pk: int) -> HttpResponse:
     refused = form is not None and form.is_bound and not form.is_valid()
     context = {
         **_page(request, row, kind), "form": form, "trial": trial, "tried": tried, "problem": problem,
-        "pause_form": PauseForm(),
+        "pause_form": PauseForm(), "unproven": unproven(kind, stored) if kind and not problem else "",
     }  # fmt: skip
     return render(request, "integrations/connection.html", context, status=422 if refused else 200)
 

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from incidents.intake.signal import Signal, Status
 from integrations import normalise
+from integrations.authenticity import SHARED_SECRET, require_shared
 from integrations.contract import (
     Announcement,
     Conversation,
@@ -51,6 +52,7 @@ class Alertmanager(Provider):
     inbound = True
     outbound = True
     fields = (
+        SHARED_SECRET,
         Field("api_url", "API address", "E.g. http://alertmanager:9093, when acknowledged incidents shall silence their alerts.",
               kind="url", required=False),
         Field("api_authorization", "Authorization header", "Sent along as it is, where a proxy asks for it.", secret=True,
@@ -89,6 +91,7 @@ class Alertmanager(Provider):
     )
 
     def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
+        require_shared(inbound, settings)
         return len(_alerts(inbound.body)[1])
 
     def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:

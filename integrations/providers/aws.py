@@ -27,10 +27,8 @@ from integrations.model_monitor import VIOLATIONS
 from integrations.normalise import first, text
 from integrations.shape import Unfit, signal_of
 
-#: How a job, an endpoint or a pipeline says that it failed, or that it is well again.
-_FAILED = frozenset(
-    {"failed", "update_rollback_failed", "updaterollbackfailed", "rolling_back", "rollingback"}
-)
+#: How a job, an endpoint or a pipeline says that it failed (`Failed`, `CreateFailed`, `ROLLING_BACK`, …), or is well.
+_FAILED = re.compile(r".*failed|rolling_?back", re.I)
 _WELL = frozenset({"in_service", "inservice", "completed", "succeeded"})
 #: Moves of SageMaker that are changes somebody made, by a word of their detail-type.
 _CHANGES: tuple[tuple[str, Literal["deploy", "registry", "config"]], ...] = (
@@ -299,7 +297,7 @@ def _sagemaker(
     system = endpoint or text(first(detail, "ModelPackageGroupName", "ModelId", "ModelName"))
     said: list[Said] = []
     status: Status | None = (
-        "firing" if state.lower() in _FAILED else "resolved" if state.lower() in _WELL else None
+        "firing" if _FAILED.fullmatch(state) else "resolved" if state.lower() in _WELL else None
     )
     if status is not None:
         said.append(

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from incidents.intake.signal import Signal
 from integrations import normalise
+from integrations.authenticity import SHARED_SECRET, require_shared
 from integrations.contract import Example, Field, Inbound, Provider, Refusal, Reply, Unreadable
 from integrations.normalise import first, terms, text
 from integrations.paths import BadPath, Paths
@@ -36,6 +37,7 @@ class CloudEvents(Provider):
     inbound = True
     content_types = ("*/*",)  # in binary mode the content type is that of the data
     fields = (
+        SHARED_SECRET,
         Field(
             "paths",
             "Paths",
@@ -97,6 +99,7 @@ class CloudEvents(Provider):
         return Reply(headers=allowed)
 
     def admit(self, inbound: Inbound, settings: Mapping[str, Any]) -> int:
+        require_shared(inbound, settings)
         return len(_signals(inbound, settings))
 
     def delivery_key(self, inbound: Inbound) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from incidents.intake.signal import Signal
 from integrations import normalise
+from integrations.authenticity import is_among, secrets_in
 from integrations.contract import Example, Field, Inbound, Provider, Refusal, Unreadable
 from integrations.paths import BadPath, Paths
 from integrations.shape import Unfit, signal_of
@@ -90,7 +91,7 @@ class Generic(Provider):
         except BadPath as error:
             name = str(error).split(" ", 1)[0]
             wrong[name if name in ("status_map", "level_map") else "paths"] = str(error)
-        if (secret := settings.get("secret")) and _key(str(secret)) is None:
+        if any(_key(one) is None for one in secrets_in(settings.get("secret"))):
             wrong["secret"] = "A secret is whsec_ followed by base64."  # noqa: S105
         return wrong
 
@@ -167,13 +168,15 @@ def verify(inbound: Inbound, secret: str) -> None:
             "webhook-timestamp, webhook-signature), or take the secret out of the connection.",
             401,
         )
-    key = _key(secret)
-    if key is None:
+    keys = [_key(one) for one in secrets_in(secret)]
+    if None in keys or not keys:
         raise Refusal("The secret of this connection is not whsec_ and base64. Enter it again.", 401)
     content = f"{identity}.{stamp}.".encode("latin-1", "replace") + inbound.body
-    right = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest())
-    signatures = [part[3:].encode("latin-1", "replace") for part in offered.split() if part.startswith("v1,")]
-    if not any(hmac.compare_digest(right, signature) for signature in signatures):
+    right = [
+        base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode() for key in keys if key
+    ]
+    signatures = [part[3:] for part in offered.split() if part.startswith("v1,")]
+    if not any(is_among(signature, right) for signature in signatures):
         raise Refusal("The signature does not fit. Compare the secret here with the sender's.", 401)
     if not stamp.isdecimal() or abs(inbound.received_at.timestamp() - float(stamp[:18])) > TOLERANCE:
         raise Refusal(

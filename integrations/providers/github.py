@@ -106,6 +106,7 @@ class GitHub(Listening):
             default=github_issues.API,
         ),
     )
+    proved_by = ("secret",)
     idempotency = (
         "X-GitHub-Delivery is the same when a delivery is repeated; it is stored once. GitHub has no key for creating: "
         "issues and comments carry a hidden mark, by which they are looked up before they are written."

@@ -137,6 +137,7 @@ class Jira(Listening):
         ),
     )
     carries = CARRIES
+    proved_by = ("webhook_secret",)
     idempotency = (
         "Jira has no key for creating. The issue is looked up by its label before it is created, sub-tasks by their "
         "name, comments by their property before they are written, moves by the present status. Search lags some "

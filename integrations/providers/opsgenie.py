@@ -62,6 +62,7 @@ class Opsgenie(Listening):
     )  # fmt: skip
     carries = frozenset({*OPENS, *ACTIONS, "test"})
     rate = (100, 60.0)
+    proved_by = ("secret",)
     idempotency = (
         "Every alert carries the incident's key as its alias: Opsgenie folds repeats into the open alert. An action that "
         "comes in is known by alert, kind and time; the same one again changes nothing."

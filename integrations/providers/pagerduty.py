@@ -97,6 +97,7 @@ class PagerDuty(Listening):
         ),
     )
     carries = frozenset({*ACTIONS, "comment", "test"})
+    proved_by = ("webhook_secret",)
     idempotency = (
         "Every event carries the incident's key as dedup_key: PagerDuty folds repeats into the same "
         "alert, so a retry never pages twice. A note whose answer was lost on the way can appear twice."

@@ -116,6 +116,7 @@ class Trello(Listening):
         ),
     )
     carries = CARRIES
+    proved_by = ("app_secret",)
     idempotency = (
         "Trello has no key for creating. The card is looked up by its name on the board before it is created, comments "
         "by their reference, checklist items by their name; a move that is made already changes nothing."
@@ -138,8 +139,11 @@ class Trello(Listening):
         """https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/#webhook-signatures"""
         if not settings.get("app_secret"):
             return
-        signed = inbound.body + text(settings.get("callback_url")).strip().encode()
-        right = [_signature(secret, signed) for secret in secrets_in(settings["app_secret"])]
+        right = [
+            _signature(secret, inbound.body + url.encode())
+            for secret in secrets_in(settings["app_secret"])
+            for url in text(settings.get("callback_url")).replace(",", " ").split()
+        ]
         if not is_among(inbound.headers.get("x-trello-webhook", "").strip(), right):
             raise Refusal(
                 "The signature does not fit. Compare the secret and the callback address with Trello's.", 401

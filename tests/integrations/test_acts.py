@@ -21,7 +21,8 @@ LISTENERS = {"": (announce.on_event,)}
 
 
 def tool(provider: str = "pagerduty", name: str = "Pager") -> Connection:
-    row = Connection.objects.create(provider=provider, name=name, settings={"routing_key": "R" * 32})
+    secrets = {"routing_key": "R" * 32, "webhook_secret": "of the webhook", "signing_secret": "of the app"}
+    row = Connection.objects.create(provider=provider, name=name, settings=secrets)
     Route.objects.create(name=f"All to {name}", connection=row)
     return row
 

@@ -286,6 +286,17 @@ def test_unsigned_forged_and_stale_messages_are_refused() -> None:
     assert "Enter it again" in refused(signed(b'{"title": "a"}'), secret="whsec_%%%")
 
 
+def test_while_a_secret_is_replaced_the_old_and_the_new_one_are_heard() -> None:
+    new = "whsec_" + base64.b64encode(b"the one that comes after it").decode()
+    both = {"secret": f"{SECRET}, {new}"}
+    for secret in (SECRET, new):
+        assert provider("generic").admit(signed(b'{"title": "a"}', secret=secret), both) == 1
+    other = "whsec_" + base64.b64encode(b"somebody else's secret").decode()
+    assert "does not fit" in refused(signed(b'{"title": "a"}', secret=other), secret=both["secret"])
+    assert provider("generic").check(both) == {}
+    assert "secret" in provider("generic").check({"secret": f"{SECRET}, whsec_%%%"})
+
+
 # --- readings ------------------------------------------------------------------------------------------
 
 

@@ -31,6 +31,7 @@ from integrations.models import (
     Route,
 )
 from integrations.outbox import announce, deliver
+from integrations.shelf import provider
 from tests.integrations import chat_vendors, ticket_vendors
 from tests.integrations.local import Seen, reply, server
 from tests.integrations.vendors import Jira, PagerDuty, Slack, Vendor
@@ -212,7 +213,10 @@ def scene(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Scene]
     tool = TOOLS[request.param]
     desk = Desk(tool.vendor())
     with server(desk) as (url, desk.seen):
-        here = Connection.objects.create(provider=request.param, name="Tickets", settings=tool.settings(url))
+        proof = dict.fromkeys(provider(request.param).proved_by, "of the webhook")
+        here = Connection.objects.create(
+            provider=request.param, name="Tickets", settings={**tool.settings(url), **proof}
+        )
         other = Connection.objects.create(
             provider="pagerduty", name="Pager", settings={"routing_key": "R" * 32}
         )
@@ -258,3 +262,20 @@ def test_one_change_here_goes_out_once_and_its_echo_changes_nothing(scene: Scene
     scene.hear(scene.tool.comments(scene.remote, hidden, written))
     scene.hear(scene.tool.takes(scene.remote, BOT))
     assert (notes.count(), scene.told, RemoteAct.objects.count()) == (1, after, 0)
+
+
+def test_what_is_asked_by_messages_that_prove_nothing_is_not_done_and_said(scene: Scene) -> None:
+    here = scene.here
+    here.settings = {
+        name: value for name, value in here.settings.items() if name not in provider(here.provider).proved_by
+    }
+    here.save()
+    scene.hear(scene.tool.takes(scene.remote, ANN))
+    scene.found.refresh_from_db()
+    act = RemoteAct.objects.get()
+    assert (scene.found.owner, act.result) == (None, "refused")
+    assert "do not prove" in scene.found.events.get(kind="act.refused").text
+    here.settings = {**here.settings, **dict.fromkeys(provider(here.provider).proved_by, "of the webhook")}
+    here.save()
+    scene.hear(scene.tool.takes(scene.remote, ANN))  # the same one again: once refused, it stays so
+    assert RemoteAct.objects.count() == 1

@@ -15,10 +15,12 @@ from pytest_django.fixtures import Settings
 
 from incidents.intake.signal import FAMILIES, Signal
 from integrations import http
+from integrations.authenticity import unproven
 from integrations.contract import (
     Announcement,
     Example,
     Inbound,
+    Instruction,
     Provider,
     Refusal,
     Reply,
@@ -188,6 +190,40 @@ def test_the_same_message_becomes_the_same_signals(one: Provider, example: Examp
     message = received(one, example.body, example.headers)
     first, second = one.parse(message, example.settings), one.parse(message, example.settings)
     assert first == second
+
+
+@inbound
+def test_a_secret_refuses_who_does_not_have_it(one: Provider) -> None:
+    """Any provider can be given one; those by which people may ask something name what proves it is they."""
+    example = one.examples[0]
+    message = received(one, example.body, example.headers)
+    refusing = []
+    for item in one.fields:
+        if item.secret and not item.required:
+            try:
+                one.admit(message, {**example.settings, item.name: "whsec_c2VjcmV0LW9mLXRoZS10ZXN0"})
+            except Refusal as refusal:
+                refusing.append((item.name, refusal.status))
+    assert refusing
+    assert {status for _, status in refusing} == {401}
+    assert set(one.proved_by) <= {name for name, _ in refusing}
+
+
+@inbound
+def test_nothing_is_done_for_people_whom_no_secret_proves(one: Provider) -> None:
+    asks = [
+        said
+        for example in one.examples
+        for said in one.parse(received(one, example.body, example.headers), example.settings)
+        if isinstance(said, Instruction)
+    ]
+    assert bool(asks) == bool(one.proved_by)
+    if one.proved_by:
+        assert one.title in unproven(one, {})
+        assert unproven(one, dict.fromkeys(one.proved_by, " "))
+        page = (ROOT / "docs" / "integrations" / f"{one.slug}.md").read_text(encoding="utf-8")
+        assert "nothing that a person asks is done" in page
+    assert unproven(one, settings_of(one)) == ""
 
 
 GARBAGE = {

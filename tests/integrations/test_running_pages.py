@@ -200,6 +200,25 @@ def test_a_changed_secret_stays_good_for_a_day_beside_the_new_one() -> None:
     assert "b2xkb2xkb2xkb2xk" not in page(ada(), url("connection", row.pk))
 
 
+@pytest.mark.django_db
+def test_two_secrets_changed_one_after_the_other_both_stay_good() -> None:
+    row = connecting.connect("arize", "Arize", {"secret": "first-shared", "signing_secret": "first-signing"})
+    connecting.connect("arize", "Arize", {"secret": "second-shared"})
+    connecting.connect("arize", "Arize", {"signing_secret": "second-signing"})
+    row.connection.refresh_from_db()
+    assert row.connection.former_secrets == {"secret": "first-shared", "signing_secret": "first-signing"}
+
+
+@pytest.mark.django_db
+def test_the_page_of_a_connection_whose_messages_prove_nothing_says_so_and_what_to_do() -> None:
+    made = connecting.connect("pagerduty", "Pager", {"routing_key": "R" * 32})
+    shown = page(ada(), url("connection", made.connection.pk))
+    assert "do not prove" in shown
+    assert "Webhook secret" in shown
+    connecting.connect("pagerduty", "Pager", {"webhook_secret": "of the webhook"})
+    assert "do not prove" not in page(ada(), url("connection", made.connection.pk))
+
+
 # --- people and what they did --------------------------------------------------------------------
 def test_somebody_at_the_tool_is_named_once_and_forgotten() -> None:
     row, client, mia = slack(), ada(), person("mia", "MLE")

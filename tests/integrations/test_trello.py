@@ -192,6 +192,8 @@ def test_signatures_are_over_the_body_and_the_address() -> None:
     body = contract_path("trello", "inbound", "changing_cards_list.json").read_bytes()
     right = next(one["header"] for one in vectors["vectors"] if one.get("body_file"))
     assert TRELLO.admit(request(body, x_trello_webhook=right), {**settings, **SETTINGS}) == 1
+    moved = {**settings, "callback_url": f"https://new.example/inbound/x/, {settings['callback_url']}"}
+    assert TRELLO.admit(request(body, x_trello_webhook=right), {**moved, **SETTINGS}) == 1
     for header, where in (("", settings), (right, {**settings, "callback_url": "https://other.example"})):
         with pytest.raises(Refusal, match="does not fit") as caught:
             TRELLO.admit(request(body, x_trello_webhook=header), where)
