@@ -74,6 +74,7 @@ def _fetch(url: str) -> bytes:
 
 def connect() -> None:
     """Give lower floors what only upper ones have. Called once per process, when Django is ready."""
+    from integrations.pages import context
     from integrations.pages import panels as outside  # late: pages are of no use to a worker
     from playbooks.pages import panels as work
 
@@ -82,6 +83,7 @@ def connect() -> None:
     panels.register("changes", changed.incident_panel, order=20)
     panels.register_urgent("questions", work.urgent_panel, order=10)
     panels.register("runs", work.incident_panel, order=10)
+    panels.register("context", context.incident_panel, order=30)
     panels.register("deliveries", outside.incident_panel, order=60)
     panels.register_now("approvals", work.now_panel, order=10)
     panels.register_now("connections", outside.now_panel, order=60)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from integrations.pages import connections, deliveries, inbox, routes, running
+from integrations.pages import connections, context, deliveries, inbox, routes, running
 
 app_name = "integrations"
 urlpatterns = [
@@ -18,6 +18,7 @@ urlpatterns = [
     path("connections/<int:pk>/people/", running.people, name="people"),
     path("connections/<int:pk>/routes/", routes.routes, name="routes"),
     path("connections/<int:pk>/routes/<int:route>/", routes.route, name="route"),
+    path("incidents/<incident:key>/context/", context.context, name="context"),
     path("deliveries/", deliveries.deliveries, name="deliveries"),
     path("deliveries/again/", deliveries.again_all, name="again_all"),
     path("deliveries/<int:pk>/", deliveries.delivery, name="delivery"),

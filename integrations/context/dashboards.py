@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from integrations.context.settings import setting_of
 from integrations.context.window import onset_of
+from integrations.models import Connection
 
 #: What is shown beside the incident's own time.
 MARGIN = timedelta(hours=1)
@@ -35,6 +36,16 @@ def links(incident: Any, base: str = "") -> list[tuple[str, str]]:
         if aimed:
             found.setdefault(aimed, title)
     return [(title, url) for url, title in list(found.items())[:LINKS]]
+
+
+def grafana_of(incident: Any) -> str:
+    """The address of Grafana: of the system's connection, else of the only one."""
+    rows = {row.name: row for row in Connection.objects.filter(provider="grafana", enabled=True)}
+    serving = incident.system.serving if incident.system and isinstance(incident.system.serving, dict) else {}
+    row = rows.get(str(serving.get("grafana_connection") or ""))
+    if row is None and len(rows) == 1:
+        row = next(iter(rows.values()))
+    return str(row.settings.get("base_url") or "") if row is not None else ""
 
 
 def span(incident: Any) -> tuple[datetime, datetime | None]:

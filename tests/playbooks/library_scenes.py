@@ -22,7 +22,7 @@ from playbooks.supposed import Simulation
 
 NOON = datetime(2026, 11, 2, 12, 0, tzinfo=UTC)
 SHIPPED = {slug: parse(text) for slug, text in library.texts()}
-PARTS = ("pb-closing", "pb-suite")
+PARTS = ("pb-closing", "pb-context", "pb-suite")
 
 FAILS = {"state": "failed", "error": "It does not work."}
 NO = {"approved": False, "reason": "Not like this."}
