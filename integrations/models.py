@@ -212,6 +212,8 @@ class Delivery(models.Model):
     #: masked requests and responses of the last attempt: [{"request": …, "response": …}]
     transcript = models.JSONField(default=list)
     remote_id = models.CharField(max_length=300, blank=True)
+    #: what the provider has to say about a message that was accepted, such as a part of it that was left out
+    note = models.TextField(blank=True)
 
     class Meta:
         ordering = ["-id"]

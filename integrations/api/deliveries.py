@@ -31,7 +31,7 @@ class DeliverySerializer(serializers.ModelSerializer):
         model = Delivery
         fields: tuple[str, ...] = (
             "id", "connection", "incident", "kind", "idempotency_key", "state", "attempts", "next_attempt_at", "created_at",
-            "delivered_at", "last_status", "last_error", "remote_id",
+            "delivered_at", "last_status", "last_error", "remote_id", "note",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = fields
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from incidents.models import Event
 from incidents.wake import wake
 from integrations import http, shelf
 from integrations.contract import SendError, Sent
+from integrations.masking import mask
 from integrations.models import Connection, Delivery, Pace, RemoteLink
 from integrations.outbox import digest, pace
 from integrations.outbox.announce import link_of, restore
@@ -67,7 +69,8 @@ def deliver(delivery_id: int) -> bool:
             False, None, [],
         )  # fmt: skip
         return False
-    return _delivered(delivery, fence, sent, transcript)
+    note = str(mask(sent.note, provider.secrets(values)))
+    return _delivered(delivery, fence, replace(sent, note=note), transcript)
 
 
 def due(now: Any = None) -> Any:
@@ -193,6 +196,7 @@ def _delivered(delivery: Delivery, fence: int, sent: Sent, transcript: list[Any]
     with transaction.atomic():
         kept = Delivery.objects.filter(pk=delivery.pk, fence=fence, state="sending").update(
             state="delivered", delivered_at=now, lease_until=None, last_error="", remote_id=(sent.part or sent.remote_id)[:300],
+            note=sent.note,
             last_status=_status(transcript), transcript=_rows(transcript),
         )  # fmt: skip
         about_it = delivery.incident is not None and delivery.announcement.get("incident_key")
@@ -208,10 +212,11 @@ def _delivered(delivery: Delivery, fence: int, sent: Sent, transcript: list[Any]
         Connection.objects.filter(pk=delivery.connection_id).update(last_success_at=now, dead_in_a_row=0)
         if kept:
             where = f" ({sent.url})" if sent.url else ""
+            note = f" Note: {sent.note}" if sent.note else ""
             _tell(
                 delivery,
                 "delivery.delivered",
-                f"{delivery.connection} was told: {delivery.kind}{where}.",
+                f"{delivery.connection} was told: {delivery.kind}{where}.{note}",
                 remote_id=sent.remote_id,
             )
     _wake_next(delivery)

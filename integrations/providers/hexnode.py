@@ -69,7 +69,7 @@ class Hexnode(Listening):
 
     def said(self, body: Any, inbound: Inbound, settings: Mapping[str, Any]) -> Sequence[Signal]:
         told = mapping(body)
-        devices = first(told, "devices", "results") if told else body
+        devices = told.get("devices", told.get("results")) if told else body
         if not isinstance(devices, list):
             raise Unreadable("This is no list of devices of Hexnode's API.")
         return [

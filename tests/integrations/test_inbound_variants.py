@@ -379,9 +379,612 @@ DBT: list[Case] = [
     ("no artifact", request({"nodes": {}}), {}, "set aside"),
 ]  # fmt: skip
 
+# --- elastic, evidently, fiddler -------------------------------------------------------------------------
+
+KIBANA = {
+    "rule": {"id": "r", "name": "p95", "tags": ["model:churn"]}, "context": {"reason": "slow", "value": "1.9"},
+    "alert": {"id": "churn", "uuid": "u", "actionGroup": "query matched", "flapping": True}, "date": "2026-03-01T11:00:00Z",
+}  # fmt: skip
+ELASTIC: list[Case] = [
+    ("recovered", request(changed(KIBANA, alert__actionGroup="recovered")), {}, "1 resolved"),
+    ("null everywhere", request(changed(KIBANA, rule__tags=None, context=None, date=None)), {}, "1 firing"),
+    ("mustache left blank", request(changed(KIBANA, alert__uuid="", rule__tags="")), {}, "1 firing"),
+    ("quotes in a template", raw('{"title":"p95 of "churn"","status":"firing"}'), {}, "1 firing"),
+    ("watch throttled", request({"watch_id": "w", "state": "throttled"}), {}, "nothing"),
+    ("watch in ctx", request({"ctx": {"watch_id": "w", "id": "w_1", "execution_time": "2026-03-01T11:00:00Z", "payload": {"hits": {"total": 5}}}}), {}, "1 firing"),
+    ("watch not met", request({"watch_record": {"watch_id": "w", "result": {"condition": {"met": False}}}}), {}, "1 resolved"),
+    ("no template of ours", request({"text": "hello", "x": 1}), {}, "set aside"),
+    ("a list", request([KIBANA]), {}, "set aside"),
+]  # fmt: skip
+TEST = {"id": "t", "name": "Row count", "metric_config": {"metric_id": "m", "params": {}}, "status": "FAIL"}
+EVIDENTLY: list[Case] = [
+    ("warning and error", request({"metrics": [], "tests": [{**TEST, "status": "WARNING"}, {**TEST, "id": "u", "status": "ERROR"}]}), {}, "2 firing"),
+    ("NaN and infinity", raw('{"metrics":[{"id":"m","value":NaN},{"id":"n","value":-Infinity}],"tests":[' + json.dumps(TEST) + "]}"), {}, "1 firing"),
+    ("value of counts", request({"metrics": [{"id": "m", "value": {"count": 1.0, "share": 0.5}}], "tests": [TEST]}), {}, "1 firing"),
+    ("no tests, no drift", request({"metrics": [], "tests": []}), {}, "set aside"),
+    ("old report without drift metrics", request({"metrics": [{"metric": "DatasetSummaryMetric", "result": {}}]}), {}, "set aside"),
+    ("old suite passes", request({"version": "0.4", "tests": [{"name": "a", "status": "SUCCESS", "parameters": {}}], "summary": {"all_passed": True}}), {}, "1 resolved"),
+    ("in an envelope", request({"system": "churn", "report": {"tests": [TEST], "metrics": []}}), {}, "1 firing"),
+    ("skipped only", request({"tests": [{**TEST, "status": "SKIPPED"}]}), {}, "nothing"),
+    ("a list", request([TEST]), {}, "set aside"),
+]  # fmt: skip
+RECORD = {
+    "uuid": "u",
+    "alert_config_uuid": "c",
+    "alert_time_bucket": 1772366400000,
+    "alert_value": 0.4,
+    "critical_threshold": 0.2,
+    "is_alert": True,
+    "severity": "CRITICAL",
+    "feature_name": "age",
+}
+FIDDLER: list[Case] = [
+    ("warning", request({**RECORD, "severity": "WARNING", "warning_threshold": 0.1}), {}, "1 firing"),
+    ("no alert", request({**RECORD, "is_alert": False, "severity": "NA"}), {}, "1 resolved"),
+    ("value null", request({**RECORD, "alert_value": None, "feature_name": None}), {}, "1 firing"),
+    ("a list", request([RECORD, {**RECORD, "uuid": "v", "is_alert": False}]), {}, "1 firing, 1 resolved"),
+    ("a page of the API", request({"data": {"items": [RECORD], "total": 1}}), {}, "1 firing"),
+    ("for Teams", request({"@type": "MessageCard", "title": "Drift of age", "sections": [{"facts": [{"name": "Model", "value": "churn"}]}]}), {}, "1 firing"),
+    ("only a text", request({"text": "Alert resolved: drift"}), {}, "1 resolved"),
+    ("nothing", request({}), {}, "set aside"),
+]  # fmt: skip
+
+# --- gcp, generic ----------------------------------------------------------------------------------------
+
+INCIDENT = {
+    "incident_id": "0.a",
+    "state": "open",
+    "started_at": 1772366400,
+    "ended_at": None,
+    "policy_name": "P",
+    "condition_name": "c",
+    "observed_value": "1.9",
+    "threshold_value": "1",
+    "metric": {"type": "__missing__"},
+    "severity": "No severity",
+}
+VERTEX = {
+    "logName": "projects/p/logs/aiplatform.googleapis.com%2Fmodel_monitoring_anomaly", "insertId": "i", "timestamp": "2026-03-01T11:00:00Z",
+    "jsonPayload": {"anomalyObjective": "PREDICTION_FEATURE_DRIFT", "deployedModelId": "9", "modelDeploymentMonitoringJob": "j", "totalAnomaliesCount": 1.0, "featureAnomalies": [{"featureDisplayName": "age", "deviation": 0.4, "threshold": 0.3}]},
+}  # fmt: skip
+
+
+def push(data: Any, **more: Any) -> Inbound:
+    coded = base64.b64encode(data if isinstance(data, bytes) else json.dumps(data).encode()).decode()
+    return request(
+        {
+            "message": {"data": coded, "messageId": "1", "message_id": "1", "attributes": {}, **more},
+            "subscription": "s",
+        }
+    )
+
+
+GCP: list[Case] = [
+    ("trial", request({"version": "test", "incident": {**INCIDENT, "state": "OPEN"}}), {}, "1 firing"),
+    ("closed in capitals", request({"version": "1.2", "incident": {**INCIDENT, "state": "CLOSED", "ended_at": 1772366500}}), {}, "1 resolved"),
+    ("all null", request({"version": "1.2", "incident": {"incident_id": "x", "state": "open", "metric": None, "resource": None, "condition": None}}), {}, "1 firing"),
+    ("promql", request({"version": "1.2", "incident": {**INCIDENT, "condition": None, "observed_value": "", "threshold_value": ""}}), {}, "1 firing"),
+    ("unknown state", request({"version": "1.2", "incident": {**INCIDENT, "state": "acked"}}), {}, "set aside"),
+    ("pushed", push({"version": "1.2", "incident": INCIDENT}), {}, "1 firing"),
+    ("anomaly", push(VERTEX), {}, "1 firing"),
+    ("objective attribution", push(changed(VERTEX, jsonPayload__anomalyObjective="FEATURE_ATTRIBUTION_SKEW")), {}, "1 firing"),
+    ("no anomaly", push(changed(VERTEX, jsonPayload__featureAnomalies=[], jsonPayload__totalAnomaliesCount=0)), {}, "set aside"),
+    ("text pushed", push(b"test message"), {}, "set aside"),
+    ("binary pushed", push(b"\xff\x00"), {}, "set aside"),
+    ("no data", request({"message": {"messageId": "1", "attributes": {"a": "b"}}, "subscription": "s"}), {}, "set aside"),
+    ("data no base64", request({"message": {"data": "%%", "messageId": "1"}}), {}, "set aside"),
+    ("log entry of info", push({"logName": "l", "severity": "INFO", "textPayload": "x"}), {}, "nothing"),
+    ("log entry of an error", push({"logName": "l", "severity": "ERROR", "jsonPayload": {"message": "x"}}), {}, "1 firing"),
+    ("basic", request({"version": "1.2", "incident": INCIDENT}, authorization="Basic " + base64.b64encode(b"u:right-secret").decode()), {"secret": "right-secret"}, "1 firing"),
+    ("no token", push(VERTEX), {"audience": "https://h.example"}, "refused 401"),
+    ("token that is none", request({"message": {}}, authorization="Bearer a.b.c"), {"audience": "https://h.example"}, "refused 401"),
+]  # fmt: skip
+KEY = base64.b64encode(b"a key of twenty-four byt").decode()
+
+
+def standard(
+    body: bytes, stamp: str = STAMP, key: bytes = b"a key of twenty-four byt", **more: str
+) -> Inbound:
+    signature = base64.b64encode(
+        hmac.new(key, f"m.{stamp}.".encode() + body, hashlib.sha256).digest()
+    ).decode()
+    return request(body, webhook_id="m", webhook_timestamp=stamp, webhook_signature=f"v1,{signature}", **more)
+
+
+ONE = {"title": "PSI"}
+GENERIC: list[Case] = [
+    ("a list", request([ONE, {"dedup_key": "k", "status": "resolved"}]), {}, "1 firing, 1 resolved"),
+    ("one of two broken", request([ONE, 5]), {}, "refused 422"),
+    ("nothing in it", request([]), {}, "refused 422"),
+    ("empty object", request({}), {}, "refused 422"),
+    ("null", raw("null"), {}, "refused 422"),
+    ("NaN", raw('{"title":"a","value":NaN,"threshold":1e999}'), {}, "1 firing"),
+    ("huge", raw('{"title":"a","value":' + "9" * 400 + "}"), {}, "1 firing"),
+    ("number as text", request({**ONE, "value": "0.3", "threshold": "0,2"}), {}, "1 firing"),
+    ("status as a number", request({**ONE, "status": 5}), {}, "refused 422"),
+    ("null members", request({**ONE, "status": None, "labels": None, "links": None, "metric": None}), {}, "1 firing"),
+    ("html", request({"title": "<script>alert(1)</script>", "url": "javascript:alert(1)"}), {}, "1 firing"),
+    ("long", request({"title": "x" * 100_000}), {}, "1 firing"),
+    ("signed", standard(b'{"title":"a"}'), {"secret": "whsec_" + KEY}, "1 firing"),
+    ("stale", standard(b'{"title":"a"}', STALE), {"secret": "whsec_" + KEY}, "refused 401"),
+    ("another's", standard(b'{"title":"a"}', key=b"x"), {"secret": "whsec_" + KEY}, "refused 401"),
+    ("unsigned", request(ONE), {"secret": "whsec_" + KEY}, "refused 401"),
+]  # fmt: skip
+
+# --- github ----------------------------------------------------------------------------------------------
+
+REPOSITORY = {"full_name": "acme/churn", "name": "churn", "default_branch": "main"}
+RUN = {"id": 5, "name": "train", "workflow_id": 3, "head_branch": "main", "conclusion": "failure"}
+
+
+def hub(kind: str, body: Any, secret: str = "", **more: str) -> Inbound:
+    written = json.dumps(
+        {"repository": REPOSITORY, "sender": {"login": "ann", "type": "User"}, **body}
+    ).encode()
+    signed = {"x_hub_signature_256": "sha256=" + digest(secret, written).hex()} if secret else {}
+    return request(written, x_github_event=kind, x_github_delivery="d", **signed, **more)
+
+
+HUB = {"secret": "hub-secret-1"}
+GITHUB: list[Case] = [
+    ("ping", hub("ping", {"zen": "Keep it simple.", "hook_id": 1}, "hub-secret-1"), HUB, "nothing"),
+    ("unknown event", hub("star", {"action": "created"}), {}, "nothing"),
+    ("push", hub("push", {"ref": "refs/heads/main", "commits": []}), {}, "nothing"),
+    ("pending", hub("deployment_status", {"deployment_status": {"state": "pending"}, "deployment": {}}), {}, "nothing"),
+    ("deployment failed", hub("deployment_status", {"deployment_status": {"state": "failure"}, "deployment": {"payload": ""}}), {}, "1 firing"),
+    ("run in progress", hub("workflow_run", {"action": "in_progress", "workflow_run": {**RUN, "conclusion": None}}), {}, "nothing"),
+    ("run failed", hub("workflow_run", {"action": "completed", "workflow_run": RUN}), {}, "1 firing"),
+    ("run cancelled", hub("workflow_run", {"action": "completed", "workflow_run": {**RUN, "conclusion": "cancelled"}}), {}, "nothing"),
+    ("released", hub("release", {"action": "published", "release": {"id": 1, "tag_name": "v9", "name": None}}), {}, "1 deploy"),
+    ("vulnerable", hub("dependabot_alert", {"action": "created", "alert": {"number": 1, "security_advisory": {"severity": "high", "summary": "x"}}}), {}, "1 firing"),
+    ("issue without a body", hub("issues", {"action": "closed", "issue": {"number": 4, "title": "t", "body": None}}), {}, "1 state"),
+    ("form", form(payload=json.dumps({"zen": "x"})), {}, "nothing"),
+    ("only the old signature", hub("ping", {"zen": "x"}, x_hub_signature="sha1=00"), HUB, "refused 401"),
+    ("another's", hub("ping", {"zen": "x"}, "wrong"), HUB, "refused 401"),
+    ("rotated", hub("ping", {"zen": "x"}, "hub-secret-0"), {"secret": "hub-secret-1,hub-secret-0"}, "nothing"),
+]  # fmt: skip
+
+# --- grafana ---------------------------------------------------------------------------------------------
+
+GF = {**AM, "version": "1", "orgId": 1, "title": "t", "state": "alerting", "message": "m"}
+BODY = json.dumps(GF).encode()
+GRAFANA: list[Case] = [
+    ("no data", request({**GF, "alerts": [changed(AM_ALERT, labels={"alertname": "DatasourceNoData", "rulename": "Psi"}, annotations={})]}), {}, "1 firing"),
+    ("values null", request({**GF, "alerts": [{**AM_ALERT, "values": None, "valueString": ""}]}), {}, "1 firing"),
+    ("no fingerprint", request({**GF, "alerts": [changed(AM_ALERT, fingerprint=...)]}), {}, "1 firing"),
+    ("no alerts", request({**GF, "alerts": []}), {}, "nothing"),
+    ("trial", request({**GF, "alerts": [changed(AM_ALERT, labels={"alertname": "TestAlert", "instance": "Grafana"})]}), {}, "1 firing"),
+    ("mixed", request({**GF, "alerts": [AM_ALERT, ENDED]}), {}, "1 firing, 1 resolved"),
+    ("custom payload", request({"anything": 1}), {}, "set aside"),
+    ("empty payload", raw(""), {}, "refused 422"),
+    ("legacy paused", request({"ruleName": "a", "state": "paused"}), {}, "nothing"),
+    ("legacy no data", request({"ruleName": "a", "state": "no_data", "evalMatches": None}), {}, "1 firing"),
+    ("signed", request(BODY, x_grafana_alerting_signature=digest("grafana-1", BODY).hex()), {"hmac_secret": "grafana-1"}, "1 firing"),
+    ("signed with time", request(BODY, x_grafana_alerting_signature=digest("grafana-1", STAMP.encode() + b":" + BODY).hex(), x_at=STAMP), {"hmac_secret": "grafana-1", "timestamp_header": "X-At"}, "1 firing"),
+    ("stale", request(BODY, x_grafana_alerting_signature=digest("grafana-1", STALE.encode() + b":" + BODY).hex(), x_at=STALE), {"hmac_secret": "grafana-1", "timestamp_header": "X-At"}, "refused 401"),
+    ("unsigned", request(BODY), {"hmac_secret": "grafana-1"}, "refused 401"),
+]  # fmt: skip
+
+# --- great expectations, hexnode -------------------------------------------------------------------------
+
+EXPECTATION = {
+    "success": False,
+    "expectation_config": {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "price"}},
+    "result": {},
+}
+GX = {"success": False, "suite_name": "orders", "results": [EXPECTATION], "meta": {}, "statistics": {}}
+GREAT: list[Case] = [
+    ("nothing expected", request({**GX, "success": True, "results": []}), {}, "nothing"),
+    ("failed without results", request({**GX, "results": []}), {}, "set aside"),
+    ("0.x words", request({**GX, "results": [changed(EXPECTATION, expectation_config={"expectation_type": "expect_x", "kwargs": {}})]}), {}, "1 firing"),
+    ("exception flat", request({**GX, "results": [{**EXPECTATION, "result": None, "exception_info": {"raised_exception": True, "exception_message": "m"}}]}), {}, "1 firing"),
+    ("success null", request({**GX, "results": [{**EXPECTATION, "success": None}]}), {}, "set aside"),
+    ("NaN", raw(json.dumps(GX).replace('"result": {}', '"result": {"observed_value": NaN}')), {}, "1 firing"),
+    ("checkpoint", request({"success": False, "run_id": {}, "run_results": {"k": GX}}), {}, "1 firing"),
+    ("no result", request({"a": 1}), {}, "set aside"),
+]  # fmt: skip
+HEXNODE: list[Case] = [
+    ("no devices", request({"count": 0, "next": None, "previous": None, "results": []}), {}, "nothing"),
+    ("one of each", request({"results": [{"id": 1, "compliant": True}, {"id": 2, "compliant": False, "device_name": None}]}), {}, "1 firing, 1 resolved"),
+    ("not judged", request({"results": [{"id": 1}]}), {}, "nothing"),
+    ("an error of the API", request({"detail": "Invalid key"}), {}, "set aside"),
+]  # fmt: skip
+
+# --- jira ------------------------------------------------------------------------------------------------
+
+JIRA_SECRET = {"webhook_secret": "jira-secret-1"}
+ISSUE = {
+    "id": "1",
+    "key": "ML-1",
+    "self": "https://acme.atlassian.net/rest/api/2/issue/1",
+    "fields": {"labels": ["holdfast-inc-7"], "status": {"name": "Done", "statusCategory": {"key": "done"}}},
+}
+
+
+def jira(secret: str = "", scheme: str = "sha256", **body: Any) -> Inbound:
+    written = json.dumps(
+        {
+            "timestamp": 1772366400000,
+            "webhookEvent": "jira:issue_updated",
+            "user": {"accountId": "a"},
+            "issue": ISSUE,
+            **body,
+        }
+    ).encode()
+    return (
+        request(written, x_hub_signature=f"{scheme}={digest(secret, written).hex()}")
+        if secret
+        else request(written)
+    )
+
+
+def moved(*items: Any) -> dict[str, Any]:
+    return {"changelog": {"id": "1", "items": list(items)}}
+
+
+JIRA: list[Case] = [
+    ("done", jira(**moved({"field": "status", "fromString": "To Do", "toString": "Erledigt"})), {}, "1 state"),
+    ("in progress", jira(issue=changed(ISSUE, fields__status={"statusCategory": {"key": "indeterminate"}}), **moved({"field": "status", "toString": "Doing"})), {}, "1 acknowledge"),
+    ("unassigned", jira(**moved({"field": "assignee", "to": None, "toString": None})), {}, "nothing"),
+    ("priority unknown", jira(**moved({"field": "priority", "toString": "Whenever"})), {}, "nothing"),
+    ("other field", jira(**moved({"field": "description", "toString": "x"})), {}, "nothing"),
+    ("no changelog", jira(), {}, "nothing"),
+    ("changelog null", jira(changelog=None), {}, "nothing"),
+    ("comment without fields", jira(webhookEvent="comment_created", issue={"id": "1", "key": "ML-1"}, comment={"id": "9", "body": "On it", "author": {"accountId": "a"}}), {}, "1 comment"),
+    ("comment as a document", jira(webhookEvent="comment_created", comment={"id": "9", "body": {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": [{"type": "text", "text": "On it"}]}]}}), {}, "1 comment"),
+    ("comment edited", jira(webhookEvent="comment_updated", comment={"id": "9", "body": "x"}), {}, "nothing"),
+    ("worklog", jira(webhookEvent="worklog_created"), {}, "nothing"),
+    ("sprint", request({"timestamp": 1, "webhookEvent": "sprint_started", "sprint": {"id": 1}}), {}, "nothing"),
+    ("link created", request({"timestamp": 1, "webhookEvent": "issuelink_created", "issueLink": {"id": 1}}), {}, "nothing"),
+    ("no event", request({"issue": ISSUE}), {}, "set aside"),
+    ("signed", jira("jira-secret-1"), JIRA_SECRET, "nothing"),
+    ("another's", jira("wrong"), JIRA_SECRET, "refused 401"),
+    ("unsigned", jira(), JIRA_SECRET, "refused 401"),
+    ("other method", jira("jira-secret-1", "sha1"), JIRA_SECRET, "refused 401"),
+    ("rotated", jira("jira-secret-0"), {"webhook_secret": "jira-secret-1,jira-secret-0"}, "nothing"),
+]  # fmt: skip
+
+# --- mlflow ----------------------------------------------------------------------------------------------
+
+
+def mlflow(entity: str, action: str, data: Any, secret: str = "", stamp: str = STAMP, **more: Any) -> Inbound:
+    written = json.dumps(
+        {"entity": entity, "action": action, "timestamp": "2026-03-01T11:00:00+00:00", "data": data, **more}
+    ).encode()
+    signature = base64.b64encode(digest(secret or "x", f"d.{stamp}.".encode() + written)).decode()
+    signed = {
+        "x_mlflow_delivery_id": "d",
+        "x_mlflow_timestamp": stamp,
+        "x_mlflow_signature": f"v1,{signature}",
+    }
+    return request(written, **(signed if secret else {}))
+
+
+ML_SECRET = {"secret": "mlflow-secret-1"}
+MLFLOW: list[Case] = [
+    ("version", mlflow("model_version", "created", {"name": "m", "version": 3, "source": "s", "run_id": None}), {}, "1 registry"),
+    ("tag deleted", mlflow("model_version_tag", "deleted", {"name": "m", "version": "3", "key": "k"}), {}, "1 registry"),
+    ("prompt", mlflow("prompt", "created", {"name": "p", "prompt_text": "x"}), {}, "1 prompt"),
+    ("prompt alias", mlflow("prompt_alias", "created", {"name": "p", "alias": "a", "version": "1"}), {}, "1 prompt"),
+    ("workspace", mlflow("registered_model", "created", {"name": "m"}, workspace="w"), {}, "1 registry"),
+    ("new entity", mlflow("something", "created", {"name": "m"}), {}, "1 registry"),
+    ("no data", mlflow("registered_model", "created", None), {}, "set aside"),
+    ("signed", mlflow("registered_model", "created", {"name": "m"}, "mlflow-secret-1"), ML_SECRET, "1 registry"),
+    ("rotated", mlflow("registered_model", "created", {"name": "m"}, "mlflow-secret-0"), {"secret": "mlflow-secret-1,mlflow-secret-0"}, "1 registry"),
+    ("stale", mlflow("registered_model", "created", {"name": "m"}, "mlflow-secret-1", STALE), ML_SECRET, "refused 401"),
+    ("another's", mlflow("registered_model", "created", {"name": "m"}, "wrong"), ML_SECRET, "refused 401"),
+    ("unsigned", mlflow("registered_model", "created", {"name": "m"}), ML_SECRET, "refused 401"),
+]  # fmt: skip
+
+# --- nannyml, newrelic, opsgenie -------------------------------------------------------------------------
+
+CHUNK = {
+    "chunk.key": "[0:9]",
+    "chunk.start_date": None,
+    "chunk.period": "analysis",
+    "roc_auc.value": 0.7,
+    "roc_auc.lower_threshold": 0.8,
+    "roc_auc.alert": True,
+}
+NANNYML: list[Case] = [
+    ("quiet", request([{**CHUNK, "roc_auc.alert": False}]), {}, "1 resolved"),
+    ("alert as text", request([{**CHUNK, "roc_auc.alert": "True"}]), {}, "1 firing"),
+    ("value null", request([{**CHUNK, "roc_auc.value": None, "roc_auc.lower_threshold": None}]), {}, "1 firing"),
+    ("NaN", raw(json.dumps([CHUNK]).replace("0.7", "NaN")), {}, "1 firing"),
+    ("drift of a column", request([{"chunk.key": "a", "age.jensen_shannon.value": 0.3, "age.jensen_shannon.alert": True}]), {}, "1 firing"),
+    ("reference only", request([{**CHUNK, "chunk.period": "reference"}]), {}, "nothing"),
+    ("no rows", request([]), {}, "set aside"),
+    ("no result", request({"a": 1}), {}, "set aside"),
+]  # fmt: skip
+NR = {
+    "id": "i",
+    "title": "Latency",
+    "state": "ACTIVATED",
+    "priority": "CRITICAL",
+    "createdAt": 1772366400000,
+    "updatedAt": 1772366460000,
+}
+NEWRELIC: list[Case] = [
+    ("created", request({**NR, "state": "CREATED"}), {}, "1 firing"),
+    ("closed, small letters", request({**NR, "state": "closed", "closedAt": "1772366460000"}), {}, "1 resolved"),
+    ("lists of values", request({**NR, "title": ["Latency"], "impactedEntities": ["churn"], "labels": {"model": ["churn"]}}), {}, "1 firing"),
+    ("legacy closed", request({"incident_id": 7, "current_state": "closed", "condition_name": "c"}), {}, "1 resolved"),
+    ("legacy acknowledged", request({"incident_id": 7, "current_state": "acknowledged", "condition_name": "c"}), {}, "1 firing"),
+    ("a template", request({"id": "{{ issueId }}", "title": "{{ issueTitle }}"}), {}, "set aside"),
+    ("without a state", request(changed(NR, state=...)), {}, "1 firing"),
+    ("null members", request({**NR, "owner": None, "impactedEntities": None, "createdAt": None, "updatedAt": None}), {}, "1 firing"),
+    ("unknown state", request({**NR, "state": "PAUSED"}), {}, "set aside"),
+    ("nothing", request({}), {}, "set aside"),
+]  # fmt: skip
+OG = {
+    "action": "Create",
+    "alert": {
+        "alertId": "a",
+        "alias": "x",
+        "message": "m",
+        "priority": "P3",
+        "createdAt": 1772366400000,
+        "updatedAt": 1772366400000000000,
+        "tags": ["model:churn"],
+        "username": "ann@example.org",
+    },
+}
+OPSGENIE: list[Case] = [
+    ("deleted", request({**OG, "action": "Delete"}), {}, "1 resolved"),
+    ("escalated", request({**OG, "action": "EscalateToNext"}), {}, "nothing"),
+    ("unknown action", request({**OG, "action": "SomethingNew"}), {}, "nothing"),
+    ("tags null", request(changed(OG, alert__tags=None, alert__priority=None, alert__updatedAt=None)), {}, "1 firing"),
+    ("ours, by a person", request(changed(OG, action="Acknowledge", alert__alias="INC-7")), {}, "1 acknowledge"),
+    ("ours, by our call", request(changed(OG, action="Acknowledge", alert__alias="INC-7", alert__username="Holdfast")), {}, "nothing"),
+    ("no alert", request({"action": "Create"}), {}, "set aside"),
+    ("secret missing", request(OG), {"secret": "right-secret"}, "refused 401"),
+]  # fmt: skip
+
+# --- pagerduty -------------------------------------------------------------------------------------------
+
+PD = {
+    "event": {
+        "id": "e",
+        "event_type": "incident.triggered",
+        "resource_type": "incident",
+        "occurred_at": "2026-03-01T11:00:00Z",
+        "agent": None,
+        "client": None,
+        "data": {
+            "id": "P",
+            "type": "incident",
+            "title": "t",
+            "incident_key": "abc",
+            "priority": None,
+            "service": None,
+            "urgency": "high",
+        },
+    }
+}
+
+
+def pager(secret: str = "", before: str = "", **changes: Any) -> Inbound:
+    written = json.dumps(changed(PD, **changes)).encode()
+    signed = {"x_pagerduty_signature": f"{before}v1={digest(secret, written).hex()}"} if secret else {}
+    return request(written, x_webhook_id="w", **signed)
+
+
+PD_SECRET = {"webhook_secret": "pager-secret-1"}
+PAGERDUTY: list[Case] = [
+    ("rotated at PagerDuty", pager("pager-secret-1", "v1=00ff,"), PD_SECRET, "1 firing"),
+    ("rotated here", pager("pager-secret-0"), {"webhook_secret": "pager-secret-1,pager-secret-0"}, "1 firing"),
+    ("another version only", request(PD, x_pagerduty_signature="v2=00"), PD_SECRET, "refused 401"),
+    ("another's", pager("wrong"), PD_SECRET, "refused 401"),
+    ("unsigned", pager(), PD_SECRET, "refused 401"),
+    ("unknown event", pager(event__event_type="incident.something.new"), {}, "nothing"),
+    ("event of a service", pager(event__event_type="service.updated", event__resource_type="service"), {}, "nothing"),
+    ("escalated", pager(event__event_type="incident.escalated"), {}, "nothing"),
+    ("delegated to nobody", pager(event__event_type="incident.delegated"), {}, "nothing"),
+    ("priority taken away", pager(event__event_type="incident.priority_updated"), {}, "nothing"),
+    ("reopened", pager(event__event_type="incident.reopened"), {}, "1 firing"),
+    ("status update", pager(event__event_type="incident.status_update_published", event__data={"id": "S", "type": "incident_status_update", "message": "m", "incident": {"id": "P"}}), {}, "nothing"),
+    ("responder of a policy", pager(event__event_type="incident.responder.added", event__data={"type": "incident_responder", "user": None, "escalation_policy": {"id": "E"}, "incident": {"id": "P"}}), {}, "nothing"),
+    ("data null", pager(event__data=None), {}, "set aside"),
+    ("no event", request({"messages": "x"}), {}, "set aside"),
+    ("version 2, none", request({"messages": []}), {}, "nothing"),
+    ("version 2, resolved", request({"messages": [{"event": "incident.resolve", "incident": {"id": "P", "title": "t"}}]}), {}, "1 resolved"),
+]  # fmt: skip
+
+# --- sentry ----------------------------------------------------------------------------------------------
+
+
+def sentry(resource: str, action: str, data: Any, secret: str = "", **more: str) -> Inbound:
+    written = json.dumps(
+        {"action": action, "data": data, "actor": {}, "installation": {"uuid": "u"}}
+    ).encode()
+    signed = {"sentry_hook_signature": digest(secret, written).hex()} if secret else {}
+    return request(written, sentry_hook_resource=resource, request_id="r", **signed, **more)
+
+
+PROBLEM = {
+    "issue": {
+        "id": "1",
+        "title": "ValueError",
+        "level": "error",
+        "count": "7",
+        "permalink": None,
+        "status": "unresolved",
+    }
+}
+SENTRY_SECRET = {"secret": "sentry-secret-1"}
+METRIC = {
+    "metric_alert": {"id": "4", "alert_rule": {"id": "7", "name": "Errors"}, "date_closed": None},
+    "description_text": "x",
+}
+SENTRY: list[Case] = [
+    *[(word, sentry("issue", word, PROBLEM), {}, "nothing") for word in ("assigned", "archived", "ignored")],
+    ("unresolved", sentry("issue", "unresolved", PROBLEM), {}, "1 firing"),
+    ("installed", sentry("installation", "created", {"installation": {"status": "pending"}}), {}, "nothing"),
+    ("error event", sentry("error", "created", {"error": {"event_id": "e", "title": "ValueError", "issue_id": "1", "level": "error"}}), {}, "1 firing"),
+    ("metric warning", sentry("metric_alert", "warning", METRIC), {}, "1 firing"),
+    ("metric open", sentry("metric_alert", "open", METRIC), {}, "1 firing"),
+    ("comment", sentry("comment", "created", {"comment": "x", "issue_id": 1}), {}, "nothing"),
+    ("signed", sentry("issue", "created", PROBLEM, "sentry-secret-1"), SENTRY_SECRET, "1 firing"),
+    ("another's", sentry("issue", "created", PROBLEM, "wrong"), SENTRY_SECRET, "refused 401"),
+    ("unsigned", sentry("issue", "created", PROBLEM), SENTRY_SECRET, "refused 401"),
+    ("nothing", request({}), {}, "set aside"),
+]  # fmt: skip
+
+# --- slack -----------------------------------------------------------------------------------------------
+
+
+def slack(inbound: Inbound, secret: str = "slack-secret-1", stamp: str = STAMP) -> Inbound:
+    signature = digest(secret, b"v0:" + stamp.encode() + b":" + inbound.body).hex()
+    told = {**inbound.headers, "x-slack-request-timestamp": stamp, "x-slack-signature": f"v0={signature}"}
+    return Inbound(told, inbound.body, NOON, inbound.origin, inbound.inbox_id)
+
+
+def acted(kind: str, **more: Any) -> Inbound:
+    return slack(form(payload=json.dumps({"type": kind, "user": {"id": "U"}, "trigger_id": "1.2", **more})))
+
+
+PRESS = {"action_id": "holdfast_acknowledge", "value": "INC-7", "action_ts": "1772366400.1"}
+SL = {"signing_secret": "slack-secret-1"}
+COMMAND = {"command": "/holdfast", "user_id": "U", "text": "open", "trigger_id": "1.3"}
+SLACK: list[Case] = [
+    ("pressed", acted("block_actions", actions=[PRESS]), SL, "1 acknowledge"),
+    ("pressed in a modal", acted("block_actions", actions=[PRESS], channel=None, message=None, response_url=None, view={"id": "V"}), SL, "1 acknowledge"),
+    ("another app's button", acted("block_actions", actions=[{"action_id": "x", "value": "y"}]), SL, "handshake"),
+    ("no actions", acted("block_actions", actions=None), SL, "handshake"),
+    ("modal sent", acted("view_submission", view={"state": {"values": {}}}), SL, "handshake"),
+    ("modal closed", acted("view_closed", view={}), SL, "handshake"),
+    ("shortcut", acted("shortcut", callback_id="x"), SL, "handshake"),
+    ("message shortcut", acted("message_action", callback_id="x"), SL, "handshake"),
+    ("command", slack(form(**COMMAND)), SL, "1 list"),
+    ("command without text", slack(form(**{**COMMAND, "text": ""})), SL, "1 list"),
+    ("command in other words", slack(form(**{**COMMAND, "text": "dance"})), SL, "handshake"),
+    ("certificate check", slack(form(ssl_check="1", token="x")), SL, "handshake"),
+    ("challenge", slack(request({"type": "url_verification", "challenge": "c", "token": "t"})), SL, "handshake"),
+    ("mentioned", slack(request({"type": "event_callback", "event_id": "E", "event": {"type": "app_mention", "user": "U", "text": "hi"}})), SL, "handshake"),
+    ("reaction", slack(request({"type": "event_callback", "event_id": "E", "event": {"type": "reaction_added", "user": "U"}})), SL, "handshake"),
+    ("rate limited", slack(request({"type": "app_rate_limited", "minute_rate_limited": 1})), SL, "handshake"),
+    ("event null", slack(request({"type": "event_callback", "event": None})), SL, "handshake"),
+    ("payload no JSON", slack(form(payload="{")), SL, "set aside"),
+    ("stale", slack(form(**COMMAND), stamp=STALE), SL, "refused 401"),
+    ("of the future", slack(form(**COMMAND), stamp=str(int(STAMP) + 3600)), SL, "refused 401"),
+    ("no time", slack(form(**COMMAND), stamp=""), SL, "refused 401"),
+    ("another's", slack(form(**COMMAND), "wrong"), SL, "refused 401"),
+    ("unsigned", form(**COMMAND), SL, "refused 401"),
+    ("rotated", slack(form(**COMMAND), "slack-secret-0"), {"signing_secret": "slack-secret-1,slack-secret-0"}, "1 list"),
+]  # fmt: skip
+
+# --- soda, splunk, statuspage, trello --------------------------------------------------------------------
+
+CHECK = {"id": "c", "name": "n", "outcome": "fail", "datasets": [], "diagnostics": None}
+SODA: list[Case] = [
+    ("no results", request({"event": "checkEvaluation", "checkResults": []}), {}, "nothing"),
+    ("warn in capitals", request({"event": "checkEvaluation", "checkResults": [{**CHECK, "outcome": "WARN"}]}), {}, "1 firing"),
+    ("not evaluated", request({"event": "checkEvaluation", "checkResults": [{**CHECK, "outcome": "notEvaluated"}]}), {}, "nothing"),
+    ("incident resolved", request({"event": "incidentUpdated", "incident": {"id": "i", "status": "resolved"}}), {}, "1 resolved"),
+    ("incident at work", request({"event": "incidentUpdated", "incident": {"id": "i", "status": "investigating", "lead": None}}), {}, "1 firing"),
+    ("agreement", request({"event": "agreementApproved", "agreement": {}}), {}, "nothing"),
+    ("errors without checks", request({"definitionName": "d", "hasErrors": True, "hasFailures": False, "checks": []}), {}, "1 firing"),
+    ("scan well", request({"definitionName": "d", "hasErrors": False, "checks": []}), {}, "1 resolved"),
+    ("address check", request({"event": "validate"}), {}, "handshake"),
+    ("new event", request({"event": "somethingNew"}), {}, "set aside"),
+]  # fmt: skip
+SPLUNK: list[Case] = [
+    ("no result", request({"sid": "s", "search_name": "n", "app": "a", "owner": "o", "results_link": ""}), {}, "1 firing"),
+    ("result null", request({"sid": "s", "search_name": "n", "result": None}), {}, "1 firing"),
+    ("no name", request({"sid": "s", "app": "a", "result": {"_raw": "x"}}), {}, "1 firing"),
+    ("no link", request({"search_name": "n", "result": {"count": "5"}}), {}, "1 firing"),
+    ("several values", request({"search_name": "n", "result": {"host": ["a", "b"], "value": ["5"]}}), {}, "1 firing"),
+    ("long", request({"search_name": "n" * 5000, "result": {"_raw": "x" * 50_000}}), {}, "1 firing"),
+    ("nothing", request({}), {}, "set aside"),
+]  # fmt: skip
+PAGE = {"meta": {}, "page": {"id": "p", "status_description": "x"}}
+STATUSPAGE: list[Case] = [
+    ("component down", request({**PAGE, "component": {"id": "c", "name": "API", "status": "major_outage"}, "component_update": {"id": "u", "new_status": "major_outage", "old_status": "operational"}}), {}, "1 firing"),
+    ("component well", request({**PAGE, "component": {"id": "c", "name": "API", "status": "operational"}, "component_update": {"id": "u", "new_status": "operational"}}), {}, "1 resolved"),
+    ("resolved", request({**PAGE, "incident": {"id": "i", "name": "n", "status": "resolved", "incident_updates": None}}), {}, "1 resolved"),
+    ("postmortem", request({**PAGE, "incident": {"id": "i", "name": "n", "status": "postmortem"}}), {}, "1 resolved"),
+    ("planned", request({**PAGE, "incident": {"id": "i", "name": "n", "status": "scheduled"}}), {}, "1 other"),
+    ("no subject", request(PAGE), {}, "nothing"),
+    ("unknown status", request({**PAGE, "incident": {"id": "i", "status": "odd"}}), {}, "set aside"),
+    ("nothing", request({}), {}, "set aside"),
+]  # fmt: skip
+CALLBACK = "https://h.example.org/inbound/x/"
+BOARD = {"app_secret": "trello-secret-1", "callback_url": CALLBACK, "lists": {"mitigated": "Done"}}
+
+
+def trello(kind: str, secret: str = "trello-secret-1", **data: Any) -> Inbound:
+    action = {
+        "id": "a",
+        "type": kind,
+        "idMemberCreator": "m",
+        "date": "2026-03-01T11:00:00.000Z",
+        "data": {"card": {"id": "c", "name": "INC-7 · SEV2 · t"}, **data},
+    }
+    written = json.dumps({"action": action, "model": {"id": "b"}}).encode()
+    signature = base64.b64encode(
+        hmac.new(secret.encode(), written + CALLBACK.encode(), hashlib.sha1).digest()
+    ).decode()
+    return request(written, x_trello_webhook=signature)
+
+
+TRELLO: list[Case] = [
+    ("moved", trello("updateCard", listBefore={"name": "To do"}, listAfter={"name": "done"}), BOARD, "1 state"),
+    ("renamed", trello("updateCard", old={"name": "x"}), BOARD, "nothing"),
+    ("moved to an unnamed list", trello("updateCard", listAfter=None), BOARD, "nothing"),
+    ("comment", trello("commentCard", text="über 日本"), BOARD, "1 comment"),
+    ("empty comment", trello("commentCard", text=""), BOARD, "nothing"),
+    ("deleted", trello("deleteCard"), BOARD, "nothing"),
+    ("checklist item", trello("updateCheckItemStateOnCard", checkItem={"state": "complete"}), BOARD, "nothing"),
+    ("board renamed", trello("updateBoard", card=None), BOARD, "nothing"),
+    ("another's", trello("commentCard", "wrong", text="x"), BOARD, "refused 401"),
+    ("unsigned", request({"action": {}}), BOARD, "refused 401"),
+    ("no action", request({"model": {}}), {}, "set aside"),
+    ("looks whether we are there", Inbound({}, b"", NOON, "connection:1", 7, method="HEAD"), BOARD, "handshake"),
+]  # fmt: skip
+
+# --- wandb, whylabs --------------------------------------------------------------------------------------
+
+WB = {
+    "event_type": "LINK_ARTIFACT",
+    "event_author": "ann",
+    "artifact_version_string": "acme/reg/churn:v9",
+    "entity_name": "acme",
+    "project_name": "reg",
+}
+WB_BODY = json.dumps(WB).encode()
+WANDB: list[Case] = [
+    ("hex", request(WB_BODY, x_wandb_signature=digest("wandb-secret", WB_BODY).hex()), {"signing_secret": "wandb-secret"}, "1 registry"),
+    ("capitals", request(WB_BODY, x_wandb_signature=digest("wandb-secret", WB_BODY).hex().upper()), {"signing_secret": "wandb-secret"}, "1 registry"),
+    ("base64", request(WB_BODY, x_wandb_signature=base64.b64encode(digest("wandb-secret", WB_BODY)).decode()), {"signing_secret": "wandb-secret"}, "1 registry"),
+    ("another's", request(WB_BODY, x_wandb_signature="00ff"), {"signing_secret": "wandb-secret"}, "refused 401"),
+    ("unsigned", request(WB_BODY), {"signing_secret": "wandb-secret"}, "refused 401"),
+    ("token", request(WB_BODY, authorization="Bearer right-secret"), {"secret": "right-secret"}, "1 registry"),
+    ("trial", raw("{}"), {}, "handshake"),
+    ("not filled in", request({"event_type": "${event_type}"}), {}, "set aside"),
+    ("run failed", request({"event_type": "RUN_STATE", "run_name": "r", "run_state": "failed"}), {}, "1 firing"),
+    ("run finished", request({"event_type": "RUN_STATE", "run_name": "r", "run_state": "finished"}), {}, "1 resolved"),
+    ("tag", request({**WB, "event_type": "ADD_ARTIFACT_TAG", "alias": None}), {}, "1 registry"),
+    ("template of another", request({"text": "hello"}), {}, "set aside"),
+]  # fmt: skip
+WHYLABS: list[Case] = [
+    ("no name", request({"monitorId": "m"}), {}, "1 firing"),
+    ("macros left", request({"monitorId": "<[[monitor-id]]>"}), {}, "set aside"),
+    ("quotes in a name", raw('{"monitorId":"m","monitorName":"a "b" c"}'), {}, "1 firing"),
+    ("pagerduty resolved", request({"event_action": "resolve", "dedup_key": "k", "payload": {"summary": "s", "custom_details": None}}), {}, "1 resolved"),
+    ("constraints hold", request([{"name": "a", "passed": 5, "failed": 0, "summary": None}]), {}, "1 resolved"),
+    ("no constraints", request([]), {}, "set aside"),
+    ("secret in a header", request({"monitorId": "m"}, authorization="Bearer right-secret"), {"secret": "right-secret"}, "1 firing"),
+    ("secret missing", request({"monitorId": "m"}), {"secret": "right-secret"}, "refused 401"),
+    ("nothing", request({}), {}, "set aside"),
+]  # fmt: skip
+
 CASES: dict[str, list[Case]] = {
-    "alertmanager": ALERTMANAGER, "anodot": ANODOT_CASES, "arize": ARIZE, "aws": AWS, "azure": AZURE, "cloudevents": CLOUDEVENTS,
-    "datadog": DATADOG, "dbt": DBT,
+    "alertmanager": ALERTMANAGER, "anodot": ANODOT_CASES, "arize": ARIZE, "aws": AWS, "azure": AZURE,
+    "cloudevents": CLOUDEVENTS, "datadog": DATADOG, "dbt": DBT, "elastic": ELASTIC, "evidently": EVIDENTLY,
+    "fiddler": FIDDLER, "gcp": GCP, "generic": GENERIC, "github": GITHUB, "grafana": GRAFANA,
+    "great_expectations": GREAT, "hexnode": HEXNODE, "jira": JIRA, "mlflow": MLFLOW, "nannyml": NANNYML,
+    "newrelic": NEWRELIC, "opsgenie": OPSGENIE, "pagerduty": PAGERDUTY, "sentry": SENTRY, "slack": SLACK, "soda": SODA,
+    "splunk": SPLUNK, "statuspage": STATUSPAGE, "trello": TRELLO, "wandb": WANDB, "whylabs": WHYLABS,
 }  # fmt: skip
 
 

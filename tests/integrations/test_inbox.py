@@ -182,6 +182,14 @@ def test_ten_megabytes_are_too_much() -> None:
     assert source.tell() == 10_000_000, "read to the end, so that the sender hears the answer"
 
 
+def test_five_megabytes_are_too_much_unless_the_installation_takes_them(settings: Settings) -> None:
+    body = json.dumps([{"title": f"PSI of f{n}", "description": "x" * 5000} for n in range(1000)]).encode()
+    assert len(body) > 5_000_000
+    problem(monitor().post(body), 413)
+    settings.HOLDFAST_INBOUND_MAX_BYTES = 8 * 1024 * 1024
+    assert monitor(name="of big reports").post(body).json["items"] == 1000
+
+
 @pytest.mark.parametrize(
     ("body", "more", "status"),
     [

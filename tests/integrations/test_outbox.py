@@ -75,6 +75,37 @@ def test_an_opened_incident_is_told_once_and_the_vendor_gets_its_key():
     assert found.events.filter(kind="delivery.delivered").exists()
 
 
+def test_a_part_that_the_vendor_would_not_do_is_noted_on_the_delivery_and_the_timeline():
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if handler.path.startswith("/v2/"):
+            accepted(handler)
+        else:
+            reply(
+                403,
+                b'{"error": {"message": "the token rest-token-1 may not"}}',
+                Content_Type="application/json",
+            )(handler)
+
+    with server(answer) as (url, _):
+        account = pager(url)
+        more = {
+            "api_url": url,
+            "api_token": "rest-token-1",
+            "from_email": "bot@acme.example",
+            "responders": "PU1",
+        }
+        account.settings = {**account.settings, **more, "responder_severities": "1,2,3,4,5"}
+        account.save()
+        found = incident()
+        tell()
+        delivery = Delivery.objects.get(kind="opened")
+        assert deliver.deliver(delivery.pk)
+    delivery.refresh_from_db()
+    assert "responders were not asked" in delivery.note
+    assert "rest-token-1" not in delivery.note
+    assert "responders were not asked" in found.events.get(kind="delivery.delivered").text
+
+
 def test_what_is_kept_of_a_request_shows_no_secret():
     with server(accepted) as (url, _):
         pager(url)

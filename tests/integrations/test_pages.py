@@ -330,6 +330,16 @@ def test_all_dead_letters_of_one_connection_are_sent_again() -> None:
     assert kept.state == "dead"
 
 
+def test_what_a_vendor_left_out_of_an_accepted_message_is_told() -> None:
+    note = "responders were not asked: PagerDuty answered 403"
+    delivery = sent(pagerduty(), state="delivered", note=note, about=incident())
+    eve = signed_in(person("eve", "IC"))
+    assert note in page(eve, delivery.get_absolute_url())
+    assert note in page(eve, url("deliveries") + "?state=delivered")
+    told = eve.get(f"/api/v1/deliveries/{delivery.pk}/").json()
+    assert told["note"] == note
+
+
 def test_a_delivered_message_is_not_repeated() -> None:
     delivery = sent(pagerduty(), state="delivered")
     ada().post(url("again", delivery.pk))
