@@ -1,8 +1,12 @@
-"""The one table of the config room: which workers are alive."""
+"""The tables of the config room: which workers are alive; signing in has its own file."""
 
 from __future__ import annotations
 
 from django.db import models
+
+from config.sign_in.models import Identity, RecoveryCode, SecondFactor, Session
+
+__all__ = ["Identity", "RecoveryCode", "SecondFactor", "Session", "WorkerHeartbeat"]
 
 
 class WorkerHeartbeat(models.Model):

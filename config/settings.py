@@ -129,7 +129,6 @@ INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "django.contrib.humanize",
@@ -150,6 +149,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "config.sign_in.gate.Gate",
     "config.navigation.ViewersTimeZone",
     "django_htmx.middleware.HtmxMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -226,8 +226,69 @@ HOLDFAST_SHUTDOWN_SECONDS = env.number(
 # --- sign-in -------------------------------------------------------------------------------------
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+    "config.sign_in.backends.LocalPasswords",
+    "config.sign_in.backends.SingleSignOn",
 ]
+HOLDFAST_LOCAL_PASSWORDS = env.choice(
+    "HOLDFAST_LOCAL_PASSWORDS",
+    "all",
+    ("all", "superusers", "none"),
+    help="who may sign in with a password kept here; `superusers` leaves a way in while single sign-on is down",
+)
+HOLDFAST_SECOND_FACTOR_FOR = env.words(
+    "HOLDFAST_SECOND_FACTOR_FOR",
+    [],
+    help="roles that must have a second factor, for example ADM,IC; or all",
+)
+HOLDFAST_OIDC_ISSUER = env.web_address(
+    "HOLDFAST_OIDC_ISSUER",
+    "",
+    help="single sign-on by OpenID Connect: the provider's issuer, below which its discovery document is",
+)
+HOLDFAST_OIDC_CLIENT_ID = env.text(
+    "HOLDFAST_OIDC_CLIENT_ID", help="what the provider calls this installation"
+)
+HOLDFAST_OIDC_CLIENT_SECRET = env.text(
+    "HOLDFAST_OIDC_CLIENT_SECRET",
+    secret=True,
+    help="the client's secret; empty for a public client (PKCE alone)",
+)
+HOLDFAST_OIDC_NAME = env.text(
+    "HOLDFAST_OIDC_NAME", "single sign-on", help="name on the button: “Sign in with …”"
+)
+HOLDFAST_OIDC_SCOPES = env.words(
+    "HOLDFAST_OIDC_SCOPES",
+    ["openid", "profile", "email"],
+    help="what the provider is asked for; openid is needed",
+)
+HOLDFAST_OIDC_GROUPS_CLAIM = env.text(
+    "HOLDFAST_OIDC_GROUPS_CLAIM",
+    "groups",
+    help="claim with a person's groups; a path such as realm_access.roles works",
+)
+HOLDFAST_OIDC_ROLES = env.words(
+    "HOLDFAST_OIDC_ROLES",
+    [],
+    help="roles that groups bring, for example sre=SRE,risk=MRC+DPO,credit-owners=MO@credit-risk",
+)
+HOLDFAST_OIDC_NEW_PEOPLE = env.choice(
+    "HOLDFAST_OIDC_NEW_PEOPLE",
+    "mapped",
+    ("nobody", "mapped", "all"),
+    help="who gets an account at the first sign-on: nobody, those in a group of HOLDFAST_OIDC_ROLES, or all",
+)
+HOLDFAST_OIDC_TRUST_EMAILS = env.flag(
+    "HOLDFAST_OIDC_TRUST_EMAILS",
+    False,
+    help="take an e-mail address for verified when the provider never says; only where nobody can choose their own",
+)
+HOLDFAST_OIDC_SECOND_FACTOR = env.choice(
+    "HOLDFAST_OIDC_SECOND_FACTOR",
+    "amr",
+    ("amr", "always", "never"),
+    help="when the provider's second factor stands for ours: when its `amr` says mfa, always, or never",
+)
+SESSION_ENGINE = "config.sign_in.sessions"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {
@@ -244,7 +305,8 @@ AXES_FAILURE_LIMIT = env.number(
     help="failed sign-ins per user and address before a pause of 15 minutes",
 )
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_PARAMETERS = "config.sign_in.throttle.locked_by"
+AXES_LOCKOUT_TEMPLATE = "registration/locked.html"
 AXES_RESET_ON_SUCCESS = True
 AXES_HTTP_RESPONSE_CODE = 429
 AXES_SENSITIVE_PARAMETERS = ["password"]

@@ -74,6 +74,7 @@ def _fetch(url: str) -> bytes:
 
 def connect() -> None:
     """Give lower floors what only upper ones have. Called once per process, when Django is ready."""
+    from config.sign_in import mine
     from integrations.pages import context
     from integrations.pages import panels as outside  # late: pages are of no use to a worker
     from playbooks.pages import panels as work
@@ -87,3 +88,4 @@ def connect() -> None:
     panels.register("deliveries", outside.incident_panel, order=60)
     panels.register_now("approvals", work.now_panel, order=10)
     panels.register_now("connections", outside.now_panel, order=60)
+    panels.register_settings("sign-in", mine.panel)

@@ -71,5 +71,13 @@ if os.environ.pop("HOLDFAST_EMBEDDED_WORKER", ""):
     host_worker()
 settle()
 # The server copies the environment into every request; secrets were read and have no business there.
-for _name in ("HOLDFAST_SECRET_KEY", "HOLDFAST_ENCRYPTION_KEYS", "HOLDFAST_METRICS_TOKEN", "DATABASE_URL"):
+for _name in (
+    *(
+        "HOLDFAST_SECRET_KEY",
+        "HOLDFAST_ENCRYPTION_KEYS",
+        "HOLDFAST_METRICS_TOKEN",
+        "HOLDFAST_OIDC_CLIENT_SECRET",
+    ),
+    "DATABASE_URL",
+):
     os.environ.pop(_name, None)

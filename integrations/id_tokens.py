@@ -21,8 +21,10 @@ _lock = threading.Lock()
 _sets: dict[str, tuple[float, dict[str, jwt.PyJWK]]] = {}
 
 
-def require_token(token: str, *, keys: str, issuers: Sequence[str], audience: str) -> dict[str, Any]:
-    """The claims of a token for `audience` by one of `issuers`, signed (RS256) with a key of the JWKS at `keys`.
+def require_token(
+    token: str, *, keys: str, issuers: Sequence[str], audience: str, algorithms: Sequence[str] = ("RS256",)
+) -> dict[str, Any]:
+    """The claims of a token for `audience` by one of `issuers`, signed with a key of the JWKS at `keys`.
 
     Raises Refusal: 401, or 503 where the keys cannot be fetched.
     """
@@ -33,7 +35,7 @@ def require_token(token: str, *, keys: str, issuers: Sequence[str], audience: st
         claims: dict[str, Any] = jwt.decode(
             token,
             _key(keys, name),
-            algorithms=["RS256"],
+            algorithms=list(algorithms),
             audience=audience,
             issuer=list(issuers),
             leeway=LEEWAY,

@@ -65,6 +65,8 @@ class EncryptedJSONField(_Text):
     """A dict kept as ciphertext. To rotate, put the new key first and save the rows again."""
 
     descriptor_class = _OpenedOnDemand
+    _pyi_private_set_type: Any  # for the type checker: any JSON value, not only text
+    _pyi_private_get_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return None if value is None else _Sealed(value)

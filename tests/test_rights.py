@@ -90,6 +90,16 @@ def of_system(right: str, body: Any = None, *ok: int) -> Rule:
 PAGES: dict[str, Rule] = {
     "GET healthz": house(ANYBODY), "GET readyz": house(ANYBODY, None, 200, 503), "GET metrics": house(ANYBODY),
     "GET login": house(ANYBODY, None, 200, 302), "POST logout": house(ANYBODY),
+    "GET second_factor": house(ANYBODY, None, 302), "GET sso": house(ANYBODY, None, 403),
+    "GET sso_callback": house(ANYBODY, None, 403), "GET console_door": house(ANYBODY, None, 302, 403),
+    "GET console_password": house(ANYBODY, None, 302),
+    "GET my_sign_in": house(SIGNED_IN), "GET sign_in_again": house(SIGNED_IN),
+    # what changes how somebody signs in leads to showing who they are first: the table's sessions are not fresh
+    "GET my_authenticator": house(SIGNED_IN, None, 302), "GET my_passkey": house(SIGNED_IN, None, 302),
+    "POST my_recovery_codes": house(SIGNED_IN), "POST my_factor_removal": house(SIGNED_IN),
+    "POST my_password": house(SIGNED_IN, {"present": "wrong"}, 422),
+    "POST my_session_end": house(SIGNED_IN, None, 404),  # the table's session is nobody's
+    "POST my_sessions_end": house(SIGNED_IN),
     "GET api-openapi": house(ANYBODY), "GET api-docs": house(SIGNED_IN),
     "GET search": house(SIGNED_IN), "GET incidents:now": house(SIGNED_IN), "GET incidents:board": house(SIGNED_IN),
     "GET incidents:incidents": house(SIGNED_IN), "GET incidents:insights": house(SIGNED_IN),
@@ -349,6 +359,7 @@ class Place:
             "index": 0,
             "number": 1,
             "signed": "x",
+            "name": "0" * 16,
         }
 
 

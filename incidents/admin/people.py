@@ -18,7 +18,8 @@ from .console import Console, Inline, ReadOnly
 class Grants(Inline):
     model = RoleGrant
     fk_name = "user"
-    fields = ("role", "system")
+    fields = ("role", "system", "source")
+    readonly_fields = ("source",)
 
 
 @admin.register(User)
@@ -55,11 +56,11 @@ class Users(Console, UserAdmin):
 
 @admin.register(RoleGrant)
 class RoleGrants(Console):
-    list_display = ("user", "role", "system", "granted_at")
+    list_display = ("user", "role", "system", "granted_at", "source")
     list_filter = ("role",)
     list_select_related = ("user", "system")
     search_fields = ("user__username", "user__display_name")
-    readonly_fields = ("granted_at",)
+    readonly_fields = ("granted_at", "source")
     autocomplete_fields = ("user", "system")
 
 

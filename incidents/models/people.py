@@ -96,6 +96,11 @@ class RoleGrant(models.Model):
         "incidents.AISystem", on_delete=models.CASCADE, null=True, blank=True, related_name="grants"
     )
     granted_at = models.DateTimeField(default=timezone.now)
+    source = models.CharField(
+        max_length=300,
+        blank=True,
+        help_text="Empty: granted by hand. Else the identity provider whose groups bring it.",
+    )
 
     class Meta:
         constraints = [

@@ -1,8 +1,7 @@
 """Panels: what upper floors show on the core's pages without the core knowing them.
 
 `register` adds a panel to every incident's page, `register_urgent` one at its head, `register_now` one to the
-start page. A panel
-returns HTML (escaped by its own template) or "" when it has nothing to say.
+start page, `register_settings` one to a person's settings. A panel returns HTML (escaped by its own template) or "" when it has nothing to say.
 """
 
 from __future__ import annotations
@@ -46,6 +45,7 @@ class Shown:
 _incident: dict[str, Panel] = {}
 _urgent: dict[str, Panel] = {}
 _now: dict[str, Panel] = {}
+_settings: dict[str, Panel] = {}
 
 
 def register(name: str, render: IncidentPanel, order: int = 50) -> None:
@@ -63,6 +63,11 @@ def register_now(name: str, render: NowPanel, order: int = 50) -> None:
     _now[name] = Panel(name, render, order)
 
 
+def register_settings(name: str, render: NowPanel, order: int = 50) -> None:
+    """Show `render(request)` among a person's own settings. The same name replaces."""
+    _settings[name] = Panel(name, render, order)
+
+
 def of_incident(request: HttpRequest, incident: Incident) -> list[Shown]:
     """The panels of one incident's page that have something to say."""
     return _shown(_incident, request, incident)
@@ -76,6 +81,11 @@ def urgent_of(request: HttpRequest, incident: Incident) -> list[Shown]:
 def of_now(request: HttpRequest) -> list[Shown]:
     """The panels of the start page that have something to say."""
     return _shown(_now, request)
+
+
+def of_settings(request: HttpRequest) -> list[Shown]:
+    """The panels of a person's settings."""
+    return _shown(_settings, request)
 
 
 def _shown(panels: dict[str, Panel], *given: Any) -> list[Shown]:

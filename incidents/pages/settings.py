@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from incidents.models import ApiToken, User
 from incidents.models.people import ROLES
+from incidents.pages import panels
 from incidents.pages.door import me, signed_in
 
 SCOPES = [
@@ -97,6 +98,7 @@ def _page(
         "form": form, "token_form": token_form, "made": made, "plain": plain, "now": timezone.now(),
         "tokens": me(request).tokens.filter(revoked_at=None),
         "roles": [(ROLES.get(grant.role, grant.role), grant.system) for grant in grants],
+        "panels": panels.of_settings(request),
     }  # fmt: skip
     response = render(request, "incidents/settings.html", context, status=status)
     if plain:

@@ -33,7 +33,7 @@ def settings_with(tmp_path: Any, *names: str, **environment: str) -> dict[str, A
 
 @pytest.mark.django_db
 def test_a_page_carries_a_policy_without_anything_unsafe() -> None:
-    first = Client().get("/admin/login/")
+    first = Client().get("/login/")
     policy = first["Content-Security-Policy"]
     assert "unsafe-" not in policy
     assert "default-src 'self'" in policy
@@ -98,16 +98,15 @@ def test_guessing_a_password_is_slowed_down(settings: Any) -> None:
     get_user_model().objects.create_superuser("ann", "", "correct horse battery")
     client = Client(REMOTE_ADDR="203.0.113.9")
     answers = [
-        client.post("/admin/login/", {"username": "ann", "password": f"guess {n}"}).status_code
+        client.post("/login/", {"username": "ann", "password": f"guess {n}"}).status_code
         for n in range(settings.AXES_FAILURE_LIMIT)
     ]
     assert answers[0] == 200
-    locked = client.post("/admin/login/", {"username": "ann", "password": "correct horse battery"})
+    locked = client.post("/login/", {"username": "ann", "password": "correct horse battery"})
     assert locked.status_code == 429
     elsewhere = Client(REMOTE_ADDR="203.0.113.10")
     assert (
-        elsewhere.post("/admin/login/", {"username": "ann", "password": "correct horse battery"}).status_code
-        == 302
+        elsewhere.post("/login/", {"username": "ann", "password": "correct horse battery"}).status_code == 302
     )
 
 
@@ -139,18 +138,50 @@ def test_a_public_address_without_https_is_warned_about(settings: Any) -> None:
     assert "holdfast.W002" in found_by_checks()
 
 
+def test_a_door_that_nobody_can_open_is_refused(settings: Any) -> None:
+    settings.HOLDFAST_LOCAL_PASSWORDS = "none"
+    assert "holdfast.E004" in found_by_checks()
+    settings.HOLDFAST_OIDC_ISSUER, settings.HOLDFAST_OIDC_CLIENT_ID = "https://id.example.org", "holdfast"
+    assert "holdfast.E004" not in found_by_checks()
+
+
+def test_half_of_single_sign_on_is_refused(settings: Any) -> None:
+    settings.HOLDFAST_OIDC_ISSUER = "https://id.example.org"
+    assert "holdfast.E005" in found_by_checks()
+
+
+@pytest.mark.parametrize("entry", ["sre", "sre=NOBODY", "sre=SRE+"])
+def test_groups_that_bring_no_role_are_refused(settings: Any, entry: str) -> None:
+    settings.HOLDFAST_OIDC_ROLES = [entry]
+    assert "holdfast.E006" in found_by_checks()
+
+
+def test_a_second_factor_for_nobodys_role_is_refused(settings: Any) -> None:
+    settings.HOLDFAST_SECOND_FACTOR_FOR = ["IC", "BOSS"]
+    assert "holdfast.E007" in found_by_checks()
+    settings.HOLDFAST_SECOND_FACTOR_FOR = ["IC", "ADM"]
+    assert "holdfast.E007" not in found_by_checks()
+
+
+def test_an_identity_provider_without_tls_is_warned_about(settings: Any) -> None:
+    settings.HOLDFAST_OIDC_ISSUER, settings.HOLDFAST_OIDC_CLIENT_ID = "http://id.example.org", "holdfast"
+    assert "holdfast.W003" in found_by_checks()
+
+
 def test_every_complaint_says_what_to_do(settings: Any) -> None:
     settings.DATABASE_VENDOR, settings.EMBEDDED, settings.DEBUG = "sqlite", False, True
     settings.HOLDFAST_BASE_URL, settings.HTTPS = "http://holdfast.example.org", False
+    settings.HOLDFAST_LOCAL_PASSWORDS, settings.HOLDFAST_OIDC_CLIENT_ID = "none", "holdfast"
+    settings.HOLDFAST_SECOND_FACTOR_FOR, settings.HOLDFAST_OIDC_ROLES = ["BOSS"], ["sre"]
     complaints = [m for m in run_checks(tags=["security"]) if str(m.id).startswith("holdfast.")]
-    assert len(complaints) >= 3
+    assert len(complaints) >= 7
     assert all(message.hint for message in complaints)
 
 
 @pytest.mark.django_db
 def test_static_addresses_change_with_their_content() -> None:
-    page = Client().get("/admin/login/").content.decode()
-    address = re.findall(r'href="(/static/admin/css/base\.css\?v=[0-9a-f]{10})"', page)
+    page = Client().get("/login/").content.decode()
+    address = re.findall(r'href="(/static/holdfast/holdfast\.css\?v=[0-9a-f]{10})"', page)
     assert len(address) == 1
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -30,6 +32,25 @@ def moto_server() -> Iterator[str]:
     port = free_port()
     command = [environment("moto") / "moto_server", "-H", "127.0.0.1", "-p", str(port)]
     with _running(command, f"http://127.0.0.1:{port}", "/moto-api/data.json") as url:
+        yield url
+
+
+@contextmanager
+def oidc_server(*people: dict[str, Any]) -> Iterator[str]:
+    """The issuer of a running OpenID provider, in front of which one of these people (their claims) may sit."""
+    port = free_port()
+    claims = [part for one in people for part in ("--user-claims", json.dumps(one))]
+    command = [
+        environment("oidc") / "oidc-provider-mock",
+        "-H",
+        "127.0.0.1",
+        "-p",
+        str(port),
+        "-n",
+        "true",
+        *claims,
+    ]
+    with _running(command, f"http://127.0.0.1:{port}", "/.well-known/openid-configuration") as url:
         yield url
 
 
