@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from typing import Literal
 
@@ -15,6 +16,9 @@ from config.sign_in import passkeys, throttle, totp
 from config.sign_in.models import RecoveryCode, SecondFactor
 from config.sign_in.record import tell
 from incidents.models import User
+from integrations.secrets import SecretsUnreadable
+
+log = logging.getLogger(__name__)
 
 #: Recovery codes made at a time; each has 12 characters of an alphabet without look-alikes: 59 bits.
 CODES, ALPHABET = 10, "23456789abcdefghjkmnpqrstuvwxyz"
@@ -132,11 +136,8 @@ def check_passkey(request: HttpRequest, user: User, answer: str) -> None:
 def credentials(request: HttpRequest, user: User) -> list[str]:
     """The user's passkeys that work at the name under which Holdfast is reached now."""
     host = passkeys.host_of(request)
-    return [
-        one.secret["credential"]
-        for one in user.second_factors.filter(kind="passkey")
-        if one.secret["host"] == host
-    ]
+    kept = [_secret(one) for one in user.second_factors.filter(kind="passkey")]
+    return [one["credential"] for one in kept if one.get("host") == host]
 
 
 def _may_try(request: HttpRequest, user: User) -> None:
@@ -147,7 +148,8 @@ def _may_try(request: HttpRequest, user: User) -> None:
 def _app_shows(user: User, code: str) -> bool:
     now = timezone.now()
     for app in user.second_factors.filter(kind="totp"):
-        step = totp.step_of(app.secret["key"], code, now)
+        key = _secret(app).get("key")
+        step = totp.step_of(key, code, now) if key else None
         # the condition lets one of two requests with the same code through, in whatever process they are
         if step is not None and SecondFactor.objects.filter(pk=app.pk, counter__lt=step).update(
             counter=step, last_used_at=now
@@ -190,6 +192,16 @@ def reset(user: User, by: User) -> int:
         throttle.forgive(user)
         tell("factors_reset", user, f"{by} reset the second factor of {user}.", by=by, factors=count)
     return count
+
+
+def _secret(factor: SecondFactor) -> dict[str, str]:
+    """What the factor is checked with; nothing when its encryption key is lost, so that a recovery code still works."""
+    try:
+        found: dict[str, str] = factor.secret
+    except SecretsUnreadable as error:
+        log.error("%s cannot be checked: %s", factor, error)
+        return {}
+    return found
 
 
 def _word() -> str:
