@@ -23,6 +23,7 @@ from config.sign_in.pages import password_is
 from config.sign_in.record import tell
 from incidents.models import User
 from incidents.pages.door import View, me, signed_in
+from integrations.secrets import seal, unseal
 
 #: Keys of the session: of an app that is being set up; where to go when a demanded factor is set up.
 KEY, THEN = "totp_key", "then"
@@ -104,14 +105,9 @@ def password(request: HttpRequest) -> HttpResponse:
         return _page(request, form=form, status=422)
     user = form.save()
     update_session_auth_hash(request, user)
-    ended = sessions.end_others(user, request.session.session_key)
+    sessions.end_others(user, request.session.session_key)
     tell("password_changed", user, f"{user} changed their password.")
-    messages.success(
-        request,
-        "The new password holds. Other browsers have to sign in again."
-        if ended
-        else "The new password holds.",
-    )
+    messages.success(request, "The new password holds. Other browsers have to sign in again.")
     return redirect("my_sign_in")
 
 
@@ -121,7 +117,8 @@ def password(request: HttpRequest) -> HttpResponse:
 def app(request: HttpRequest) -> HttpResponse:
     """Set an authenticator app up: show its key, then take the first code."""
     user, reason = me(request), ""
-    key = request.session.get(KEY)
+    sealed = request.session.get(KEY)
+    key = unseal(sealed) if sealed else ""
     if request.method == "POST" and key:
         try:
             factors.add_app(user, key, request.POST.get("code", ""), _named(request, "Authenticator app"))
@@ -131,9 +128,13 @@ def app(request: HttpRequest) -> HttpResponse:
             request.session.pop(KEY)
             return _added(request, "The authenticator app is set up.")
     if not key:
-        key = request.session[KEY] = totp.new_key()
+        key = totp.new_key()
+        request.session[KEY] = seal(key)
     address = totp.address(key, user.get_username())
-    context = {"picture": totp.picture(address), "address": address, "reason": reason, "key": " ".join(key[n : n + 4] for n in range(0, len(key), 4))}  # fmt: skip
+    context = {
+        "picture": totp.picture(address), "address": address, "reason": reason,
+        "key": " ".join(key[n : n + 4] for n in range(0, len(key), 4)),
+    }  # fmt: skip
     return render(request, "sign_in/app.html", context, status=422 if reason else 200)
 
 

@@ -13,6 +13,7 @@ from django.urls import reverse
 from config.sign_in import entering, factors, sessions
 from config.sign_in.models import RecoveryCode, SecondFactor, Session
 from incidents.models import ApiToken, Event, RoleGrant, User
+from integrations.secrets import unseal
 from tests.config.sign_in_scenes import (
     PASSWORD,
     code_of,
@@ -254,7 +255,7 @@ def test_an_app_is_set_up_with_its_first_code_and_recovery_codes_are_shown_once(
     client = signed_in("ann")
     page = client.get("/settings/sign-in/authenticator/").content.decode()
     assert "<svg" in page
-    key = client.session["totp_key"]
+    key = unseal(client.session["totp_key"])
     wrong = client.post("/settings/sign-in/authenticator/", {"code": "000000"})
     assert wrong.status_code == 422
     done = client.post("/settings/sign-in/authenticator/", {"code": code_of(key), "name": "My phone"})
@@ -325,7 +326,9 @@ def test_a_demanded_factor_is_set_up_before_anything_else_opens(settings: Any) -
     page = client.get("/settings/sign-in/?next=/incidents/").content.decode()
     assert "Your role asks for a second factor." in page
     client.get("/settings/sign-in/authenticator/")
-    done = client.post("/settings/sign-in/authenticator/", {"code": code_of(client.session["totp_key"])})
+    done = client.post(
+        "/settings/sign-in/authenticator/", {"code": code_of(unseal(client.session["totp_key"]))}
+    )
     assert 'href="/incidents/"' in done.content.decode()
     assert client.get("/incidents/").status_code == 200
     assert factors.has(ann)
