@@ -29,12 +29,16 @@ STAMP = str(int(NOON.timestamp()))
 STALE = str(int(NOON.timestamp()) - 3600)
 
 
+def came(body: Any, **headers: str) -> Inbound:
+    return request(body, NOON, **headers)
+
+
 def form(**fields: str) -> Inbound:
-    return request(urlencode(fields).encode(), content_type=FORM)
+    return came(urlencode(fields).encode(), content_type=FORM)
 
 
 def raw(text: str, **headers: str) -> Inbound:
-    return request(text.encode(), **headers)
+    return came(text.encode(), **headers)
 
 
 def digest(secret: str, content: bytes) -> bytes:
@@ -71,29 +75,29 @@ AM = {
 ENDED = {**AM_ALERT, "status": "resolved", "endsAt": "2026-03-01T11:30:00Z", "fingerprint": "f2"}
 
 ALERTMANAGER: list[Case] = [
-    ("mixed group", request({**AM, "alerts": [AM_ALERT, ENDED]}), {}, "1 firing, 1 resolved"),
-    ("no alerts", request({**AM, "alerts": []}), {}, "nothing"),
-    ("truncated", request({**AM, "truncatedAlerts": 7, "notification_reason": "new"}), {}, "1 firing"),
-    ("version 3", request({**AM, "version": "3", "alerts": [changed(AM_ALERT, fingerprint=...)]}), {}, "1 firing"),
-    ("version as a number", request({**AM, "version": 4}), {}, "1 firing"),
-    ("unknown version", request({**AM, "version": "9"}), {}, "refused 400"),
-    ("custom payload", request({"text": "FIRING Psi"}), {}, "refused 400"),
-    ("a list", request([AM_ALERT]), {}, "refused 400"),
-    ("alerts no list", request({**AM, "alerts": {"0": AM_ALERT}}), {}, "refused 400"),
-    ("alerts null", request({**AM, "alerts": None}), {}, "refused 400"),
-    ("no labels", request({**AM, "alerts": [changed(AM_ALERT, labels={}, annotations={})]}), {}, "1 firing"),
-    ("labels null", request({**AM, "alerts": [changed(AM_ALERT, labels=None, annotations=None)]}), {}, "1 firing"),
-    ("numbers as labels", request({**AM, "alerts": [changed(AM_ALERT, labels={"alertname": 5, "v": 0.1})]}), {}, "1 firing"),
-    ("unicode", request({**AM, "alerts": [changed(AM_ALERT, labels__model="モデル", annotations__summary="⚠️ <b>é</b>")]}), {}, "1 firing"),
+    ("mixed group", came({**AM, "alerts": [AM_ALERT, ENDED]}), {}, "1 firing, 1 resolved"),
+    ("no alerts", came({**AM, "alerts": []}), {}, "nothing"),
+    ("truncated", came({**AM, "truncatedAlerts": 7, "notification_reason": "new"}), {}, "1 firing"),
+    ("version 3", came({**AM, "version": "3", "alerts": [changed(AM_ALERT, fingerprint=...)]}), {}, "1 firing"),
+    ("version as a number", came({**AM, "version": 4}), {}, "1 firing"),
+    ("unknown version", came({**AM, "version": "9"}), {}, "refused 400"),
+    ("custom payload", came({"text": "FIRING Psi"}), {}, "refused 400"),
+    ("a list", came([AM_ALERT]), {}, "refused 400"),
+    ("alerts no list", came({**AM, "alerts": {"0": AM_ALERT}}), {}, "refused 400"),
+    ("alerts null", came({**AM, "alerts": None}), {}, "refused 400"),
+    ("no labels", came({**AM, "alerts": [changed(AM_ALERT, labels={}, annotations={})]}), {}, "1 firing"),
+    ("labels null", came({**AM, "alerts": [changed(AM_ALERT, labels=None, annotations=None)]}), {}, "1 firing"),
+    ("numbers as labels", came({**AM, "alerts": [changed(AM_ALERT, labels={"alertname": 5, "v": 0.1})]}), {}, "1 firing"),
+    ("unicode", came({**AM, "alerts": [changed(AM_ALERT, labels__model="モデル", annotations__summary="⚠️ <b>é</b>")]}), {}, "1 firing"),
     ("NaN value", raw(json.dumps({**AM, "alerts": [changed(AM_ALERT, annotations={"value": "NaN"})]})), {}, "1 firing"),
     ("NaN literal", raw('{"version":"4","alerts":[{"status":"firing","labels":{"a":"b"},"value":NaN}]}'), {}, "1 firing"),
-    ("two thousand", request({**AM, "alerts": [changed(AM_ALERT, fingerprint=str(n)) for n in range(2000)]}), {}, "2000 firing"),
+    ("two thousand", came({**AM, "alerts": [changed(AM_ALERT, fingerprint=str(n)) for n in range(2000)]}), {}, "2000 firing"),
     ("cut off", raw(json.dumps(AM)[:-20]), {}, "refused 422"),
     ("empty", raw(""), {}, "refused 422"),
-    ("bearer fits", request(AM, authorization="Bearer right-secret"), {"secret": "right-secret"}, "1 firing"),
-    ("bearer wrong", request(AM, authorization="Bearer wrong"), {"secret": "right-secret"}, "refused 401"),
-    ("basic fits", request(AM, authorization="Basic " + base64.b64encode(b"am:right-secret").decode()), {"secret": "right-secret"}, "1 firing"),
-    ("bearer though none is asked", request(AM, authorization="Bearer x"), {}, "1 firing"),
+    ("bearer fits", came(AM, authorization="Bearer right-secret"), {"secret": "right-secret"}, "1 firing"),
+    ("bearer wrong", came(AM, authorization="Bearer wrong"), {"secret": "right-secret"}, "refused 401"),
+    ("basic fits", came(AM, authorization="Basic " + base64.b64encode(b"am:right-secret").decode()), {"secret": "right-secret"}, "1 firing"),
+    ("bearer though none is asked", came(AM, authorization="Bearer x"), {}, "1 firing"),
 ]  # fmt: skip
 
 # --- anodot ----------------------------------------------------------------------------------------------
@@ -107,16 +111,16 @@ ANODOT = {
 }  # fmt: skip
 
 ANODOT_CASES: list[Case] = [
-    ("one back, one not", request(ANODOT), {}, "1 firing, 1 resolved"),
-    ("group closed, metrics open", request(changed(ANODOT, alertGroupStatus="close", alerts__0__metrics__1__state="OPEN")), {}, "2 firing"),
+    ("one back, one not", came(ANODOT), {}, "1 firing, 1 resolved"),
+    ("group closed, metrics open", came(changed(ANODOT, alertGroupStatus="close", alerts__0__metrics__1__state="OPEN")), {}, "2 firing"),
     ("extended", raw(json.dumps({**ANODOT, "type": "Anomaly-extended"}).replace('"peak": 12', '"from":1,"from":2,"to":3,"to":4,"peak":12')), {}, "1 firing, 1 resolved"),
-    ("static in capitals", request({**ANODOT, "type": "STATIC"}), {}, "1 firing, 1 resolved"),
-    ("no data closed", request({**ANODOT, "type": "no data", "alerts": [{"title": "t", "alertId": "r", "metrics": [{"name": "m", "state": "CLOSED", "lastSeenEpoch": "1772366400"}]}]}), {}, "1 resolved"),
-    ("numbers and text", request(changed(ANODOT, alerts__0__metrics__0__peak="1,5", alerts__0__metrics__1__state="closed")), {}, "1 firing, 1 resolved"),
-    ("merged anomalies", request({**ANODOT, "mergedAnomalies": "[a, b]", "events": {"Total": 3}}), {}, "1 firing, 1 resolved"),
-    ("without metrics", request(changed(ANODOT, alerts__0__metrics=[])), {}, "1 firing"),
-    ("without alerts", request({**ANODOT, "alerts": []}), {}, "set aside"),
-    ("a list", request([ANODOT]), {}, "set aside"),
+    ("static in capitals", came({**ANODOT, "type": "STATIC"}), {}, "1 firing, 1 resolved"),
+    ("no data closed", came({**ANODOT, "type": "no data", "alerts": [{"title": "t", "alertId": "r", "metrics": [{"name": "m", "state": "CLOSED", "lastSeenEpoch": "1772366400"}]}]}), {}, "1 resolved"),
+    ("numbers and text", came(changed(ANODOT, alerts__0__metrics__0__peak="1,5", alerts__0__metrics__1__state="closed")), {}, "1 firing, 1 resolved"),
+    ("merged anomalies", came({**ANODOT, "mergedAnomalies": "[a, b]", "events": {"Total": 3}}), {}, "1 firing, 1 resolved"),
+    ("without metrics", came(changed(ANODOT, alerts__0__metrics=[])), {}, "1 firing"),
+    ("without alerts", came({**ANODOT, "alerts": []}), {}, "set aside"),
+    ("a list", came([ANODOT]), {}, "set aside"),
 ]  # fmt: skip
 
 # --- arize -----------------------------------------------------------------------------------------------
@@ -125,7 +129,7 @@ ANODOT_CASES: list[Case] = [
 def arize(body: Any, event: str, secret: str = "whsec_arize", stamp: str = STAMP, more: str = "") -> Inbound:
     written = json.dumps(body).encode()
     signature = digest(secret, stamp.encode() + b"." + written).hex()
-    return request(
+    return came(
         written, x_arize_webhook_id="e-1", x_arize_webhook_timestamp=stamp, x_arize_webhook_event=event,
         x_arize_webhook_signature=f"{more}v1={signature}",
     )  # fmt: skip
@@ -143,11 +147,11 @@ ARIZE: list[Case] = [
     ("two signatures", arize({"data": {}}, "ONLINE_TASK_RUN_FAILED", more="v1=00ff, "), AR, "1 firing"),
     ("stale", arize({"data": {}}, "ONLINE_TASK_RUN_FAILED", stamp=STALE), AR, "refused 401"),
     ("another's", arize({"data": {}}, "ONLINE_TASK_RUN_FAILED", "wrong"), AR, "refused 401"),
-    ("unsigned", request({"data": {}}), AR, "refused 401"),
-    ("stored token as it is", request({"event": "ONLINE_TASK_RUN_FAILED"}, authorization="stored-token"), {"secret": "stored-token"}, "1 firing"),
-    ("bearer token", request({"event": "ONLINE_TASK_RUN_FAILED"}, authorization="Bearer stored-token"), {"secret": "stored-token"}, "1 firing"),
-    ("monitor resolved", request({"monitor": {"id": "M", "name": "PSI", "status": "cleared"}}), {}, "1 resolved"),
-    ("monitor without data", request({"monitor": {"id": "M", "name": "PSI", "status": "no_data"}}), {}, "1 firing"),
+    ("unsigned", came({"data": {}}), AR, "refused 401"),
+    ("stored token as it is", came({"event": "ONLINE_TASK_RUN_FAILED"}, authorization="stored-token"), {"secret": "stored-token"}, "1 firing"),
+    ("bearer token", came({"event": "ONLINE_TASK_RUN_FAILED"}, authorization="Bearer stored-token"), {"secret": "stored-token"}, "1 firing"),
+    ("monitor resolved", came({"monitor": {"id": "M", "name": "PSI", "status": "cleared"}}), {}, "1 resolved"),
+    ("monitor without data", came({"monitor": {"id": "M", "name": "PSI", "status": "no_data"}}), {}, "1 firing"),
 ]  # fmt: skip
 
 # --- aws -------------------------------------------------------------------------------------------------
@@ -167,11 +171,11 @@ def sns(message: Any, kind: str = "Notification", **more: Any) -> Inbound:
         "Message": message if isinstance(message, str) else json.dumps(message), "SignatureVersion": "1", "Signature": "QQ==",
         "SigningCertURL": "https://sns.eu-central-1.amazonaws.com/x.pem", **more,
     }  # fmt: skip
-    return request(json.dumps(body).encode(), content_type="text/plain; charset=UTF-8")
+    return came(json.dumps(body).encode(), content_type="text/plain; charset=UTF-8")
 
 
 def event(kind: str, detail: Any, source: str = "aws.sagemaker", **more: Any) -> Inbound:
-    return request(
+    return came(
         {"version": "0", "id": "e", "detail-type": kind, "source": source, "account": "1", "time": "2026-03-01T11:00:00Z",
          "region": "eu-central-1", "resources": ["arn:aws:sagemaker:eu-central-1:1:endpoint/churn"], "detail": detail, **more}
     )  # fmt: skip
@@ -190,7 +194,7 @@ AWS: list[Case] = [
     ("composite", sns({**changed(ALARM, Trigger=...), "AlarmRule": "ALARM(a) OR ALARM(b)", "TriggeringChildren": [{"Arn": "x"}]}), UNCHECKED, "1 firing"),
     ("trigger null", sns({**ALARM, "Trigger": None, "AlarmDescription": None}), UNCHECKED, "1 firing"),
     ("infinity", sns({**ALARM, "NewStateReason": "Threshold Crossed: 1 datapoint [2.348543E108 (01/03/26)] was greater"}), UNCHECKED, "1 firing"),
-    ("alarm without envelope", request(ALARM), {}, "1 firing"),
+    ("alarm without envelope", came(ALARM), {}, "1 firing"),
     ("plain text without subject", sns("Something happened"), UNCHECKED, "1 firing"),
     ("nothing to say", sns(""), UNCHECKED, "set aside"),
     ("unicode text", sns("Überlast – モデル", Subject="Ä"), UNCHECKED, "1 firing"),
@@ -226,9 +230,9 @@ AWS: list[Case] = [
     ("violations in S3", event("Object Created", {"bucket": {"name": "b"}, "object": {"key": "r/churn/hourly/2026/03/01/11/constraint_violations.json"}}, "aws.s3"), {}, "1 firing"),
     ("S3 by SNS itself", sns({"Records": [{"s3": {"bucket": {"name": "b"}, "object": {"key": "r/churn/hourly/2026/03/01/11/constraint_violations.json"}}}]}), UNCHECKED, "1 firing"),
     ("S3 test", sns({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "b"}), UNCHECKED, "nothing"),
-    ("no violations", request({"violations": []}), {}, "nothing"),
-    ("attribution", request({"version": "1.0", "violations": [{"label": "l0", "metric_name": "shap", "constraint_check_type": "feature_attribution_drift_check", "description": "Value 0.4 below 0.9"}]}), {}, "1 firing"),
-    ("a list", request([ALARM]), {}, "set aside"),
+    ("no violations", came({"violations": []}), {}, "nothing"),
+    ("attribution", came({"version": "1.0", "violations": [{"label": "l0", "metric_name": "shap", "constraint_check_type": "feature_attribution_drift_check", "description": "Value 0.4 below 0.9"}]}), {}, "1 firing"),
+    ("a list", came([ALARM]), {}, "set aside"),
     ("empty", raw(""), {}, "refused 422"),
 ]  # fmt: skip
 
@@ -251,32 +255,32 @@ def grid(kind: str, data: Any, **more: Any) -> dict[str, Any]:
 
 ML = "Microsoft.MachineLearningServices."
 AZURE: list[Case] = [
-    ("everything null", request(changed(COMMON, data__essentials__severity=None, data__essentials__alertRule=None, data__essentials__signalType=None, data__essentials__alertTargetIDs=None)), {}, "1 firing"),
-    ("resolved in capitals", request(changed(COMMON, data__essentials__monitorCondition="RESOLVED")), {}, "1 resolved"),
-    ("context null", request(changed(COMMON, data__alertContext=None)), {}, "1 firing"),
-    ("unknown condition", request(changed(COMMON, data__essentials__monitorCondition="Muted")), {}, "set aside"),
-    ("log of version 1", request(changed(COMMON, data__alertContext={"SearchQuery": "q", "ResultCount": 5, "Threshold": 1, "SearchIntervalStartTimeUtc": "3/22/2026 1:36:31 PM", "LinkToSearchResults": "https://portal.azure.com/x"})), {}, "1 firing"),
-    ("dynamic threshold", request(changed(COMMON, data__alertContext={"condition": {"windowSize": "PT5M", "allOf": [{"alertSensitivity": "High", "metricName": "m", "threshold": "0.1", "operator": "GreaterOrLessThan", "metricValue": "7.5", "dimensions": None}]}})), {}, "1 firing"),
-    ("service health", request(changed(COMMON, data__essentials__signalType="Activity Log", data__alertContext={"channels": 1, "level": 3, "properties": {"title": "t", "stage": "Active"}})), {}, "1 firing"),
-    ("prometheus", request(changed(COMMON, data__alertContext={"interval": "PT1M", "expression": "up == 0", "expressionValue": "NaN", "for": "PT2M", "labels": {"model": "churn"}, "annotations": {}})), {}, "1 firing"),
-    ("cost", request(changed(COMMON, data__essentials__severity=None, data__essentials__monitoringService="CostAlerts", data__alertContext={"AlertCategory": "budgets"})), {}, "1 firing"),
-    ("custom properties", request(changed(COMMON, data__customProperties={"model": "churn"})), {}, "1 firing"),
-    ("old log alert", request({"schemaId": "Microsoft.Insights/LogAlert", "data": {"AlertRuleName": "r", "Severity": "1", "ResultCount": 5}}), {}, "1 firing"),
-    ("old activity log", request({"schemaId": "Microsoft.Insights/activityLogs", "data": {"status": "Activated", "context": {"activityLog": {"operationName": "delete", "level": "Warning"}}}}), {}, "1 firing"),
-    ("classic deactivated", request({"status": "Deactivated", "context": {"name": "cpu", "resourceId": "/s/1", "condition": {"metricName": "m"}}}), {}, "1 resolved"),
-    ("two events", request([grid(ML + "ModelRegistered", {"modelName": "m", "modelVersion": "2"}), grid(ML + "RunStatusChanged", {"runId": "r", "experimentName": "x", "runStatus": "Failed"}, id="f")]), {}, "1 firing, 1 registry"),
-    ("camel case", request([grid(ML + "DatasetDriftDetected", {"dataDriftName": "churn", "driftCoefficient": 0.7})]), {}, "1 firing"),
-    ("coefficient as text", request([grid(ML + "DatasetDriftDetected", {"DataDriftName": "churn", "DriftCoefficient": "0.7", "StartTime": None})]), {}, "1 firing"),
-    ("data null", request([grid(ML + "DatasetDriftDetected", None)]), {}, "1 firing"),
-    ("unknown kind", request([grid(ML + "SomethingElse", {"a": 1})]), {}, "nothing"),
-    ("storage", request([grid("Microsoft.Storage.BlobCreated", {"url": "https://x.example"})]), {}, "nothing"),
-    ("no events", request([]), {}, "set aside"),
-    ("validated by code", request([grid("Microsoft.EventGrid.SubscriptionValidationEvent", {"validationCode": "c"})]), {}, "handshake"),
-    ("validated by address", request([grid("Microsoft.EventGrid.SubscriptionValidationEvent", {"validationUrl": "https://rp-eastus2.eventgrid.azure.net:553/eventsubscriptions/x/validate?id=1"})]), {}, "handshake"),
-    ("unsubscribed", request([grid("Microsoft.EventGrid.SubscriptionDeletedEvent", {"eventSubscriptionId": "/s/1"})]), {}, "nothing"),
-    ("cloud events in a batch", request([{"specversion": "1.0", "id": "1", "source": "/s", "type": ML + "RunCompleted", "data": {"experimentName": "x", "runStatus": "Completed"}}], content_type="application/cloudevents-batch+json"), {}, "1 resolved"),
-    ("secret in the address", request(COMMON), {"secret": "right-secret"}, "refused 401"),
-    ("empty object", request({}), {}, "set aside"),
+    ("everything null", came(changed(COMMON, data__essentials__severity=None, data__essentials__alertRule=None, data__essentials__signalType=None, data__essentials__alertTargetIDs=None)), {}, "1 firing"),
+    ("resolved in capitals", came(changed(COMMON, data__essentials__monitorCondition="RESOLVED")), {}, "1 resolved"),
+    ("context null", came(changed(COMMON, data__alertContext=None)), {}, "1 firing"),
+    ("unknown condition", came(changed(COMMON, data__essentials__monitorCondition="Muted")), {}, "set aside"),
+    ("log of version 1", came(changed(COMMON, data__alertContext={"SearchQuery": "q", "ResultCount": 5, "Threshold": 1, "SearchIntervalStartTimeUtc": "3/22/2026 1:36:31 PM", "LinkToSearchResults": "https://portal.azure.com/x"})), {}, "1 firing"),
+    ("dynamic threshold", came(changed(COMMON, data__alertContext={"condition": {"windowSize": "PT5M", "allOf": [{"alertSensitivity": "High", "metricName": "m", "threshold": "0.1", "operator": "GreaterOrLessThan", "metricValue": "7.5", "dimensions": None}]}})), {}, "1 firing"),
+    ("service health", came(changed(COMMON, data__essentials__signalType="Activity Log", data__alertContext={"channels": 1, "level": 3, "properties": {"title": "t", "stage": "Active"}})), {}, "1 firing"),
+    ("prometheus", came(changed(COMMON, data__alertContext={"interval": "PT1M", "expression": "up == 0", "expressionValue": "NaN", "for": "PT2M", "labels": {"model": "churn"}, "annotations": {}})), {}, "1 firing"),
+    ("cost", came(changed(COMMON, data__essentials__severity=None, data__essentials__monitoringService="CostAlerts", data__alertContext={"AlertCategory": "budgets"})), {}, "1 firing"),
+    ("custom properties", came(changed(COMMON, data__customProperties={"model": "churn"})), {}, "1 firing"),
+    ("old log alert", came({"schemaId": "Microsoft.Insights/LogAlert", "data": {"AlertRuleName": "r", "Severity": "1", "ResultCount": 5}}), {}, "1 firing"),
+    ("old activity log", came({"schemaId": "Microsoft.Insights/activityLogs", "data": {"status": "Activated", "context": {"activityLog": {"operationName": "delete", "level": "Warning"}}}}), {}, "1 firing"),
+    ("classic deactivated", came({"status": "Deactivated", "context": {"name": "cpu", "resourceId": "/s/1", "condition": {"metricName": "m"}}}), {}, "1 resolved"),
+    ("two events", came([grid(ML + "ModelRegistered", {"modelName": "m", "modelVersion": "2"}), grid(ML + "RunStatusChanged", {"runId": "r", "experimentName": "x", "runStatus": "Failed"}, id="f")]), {}, "1 firing, 1 registry"),
+    ("camel case", came([grid(ML + "DatasetDriftDetected", {"dataDriftName": "churn", "driftCoefficient": 0.7})]), {}, "1 firing"),
+    ("coefficient as text", came([grid(ML + "DatasetDriftDetected", {"DataDriftName": "churn", "DriftCoefficient": "0.7", "StartTime": None})]), {}, "1 firing"),
+    ("data null", came([grid(ML + "DatasetDriftDetected", None)]), {}, "1 firing"),
+    ("unknown kind", came([grid(ML + "SomethingElse", {"a": 1})]), {}, "nothing"),
+    ("storage", came([grid("Microsoft.Storage.BlobCreated", {"url": "https://x.example"})]), {}, "nothing"),
+    ("no events", came([]), {}, "set aside"),
+    ("validated by code", came([grid("Microsoft.EventGrid.SubscriptionValidationEvent", {"validationCode": "c"})]), {}, "handshake"),
+    ("validated by address", came([grid("Microsoft.EventGrid.SubscriptionValidationEvent", {"validationUrl": "https://rp-eastus2.eventgrid.azure.net:553/eventsubscriptions/x/validate?id=1"})]), {}, "handshake"),
+    ("unsubscribed", came([grid("Microsoft.EventGrid.SubscriptionDeletedEvent", {"eventSubscriptionId": "/s/1"})]), {}, "nothing"),
+    ("cloud events in a batch", came([{"specversion": "1.0", "id": "1", "source": "/s", "type": ML + "RunCompleted", "data": {"experimentName": "x", "runStatus": "Completed"}}], content_type="application/cloudevents-batch+json"), {}, "1 resolved"),
+    ("secret in the address", came(COMMON), {"secret": "right-secret"}, "refused 401"),
+    ("empty object", came({}), {}, "set aside"),
 ]  # fmt: skip
 
 # --- cloudevents -----------------------------------------------------------------------------------------
@@ -284,29 +288,29 @@ AZURE: list[Case] = [
 CE = {"specversion": "1.0", "id": "1", "source": "/jobs", "type": "org.drift.detected", "data": {"psi": 0.3}}
 STRUCTURED, BATCH = "application/cloudevents+json", "application/cloudevents-batch+json"
 CLOUDEVENTS: list[Case] = [
-    ("batch", request([CE, {**CE, "id": "2", "type": "org.drift.resolved"}], content_type=BATCH), {}, "1 firing, 1 resolved"),
-    ("empty batch", request([], content_type=BATCH), {}, "nothing"),
-    ("charset", request(CE, content_type=STRUCTURED + "; charset=UTF-8"), {}, "1 firing"),
-    ("base64 data", request({**changed(CE, data=...), "data_base64": base64.b64encode(b'{"psi":0.4}').decode()}, content_type=STRUCTURED), {}, "1 firing"),
-    ("base64 of bytes", request({**changed(CE, data=...), "datacontenttype": "application/octet-stream", "data_base64": "/////w=="}, content_type=STRUCTURED), {}, "1 firing"),
-    ("both data", request({**CE, "data_base64": "eA=="}, content_type=STRUCTURED), {}, "refused 422"),
-    ("no data", request(changed(CE, data=...), content_type=STRUCTURED), {}, "1 firing"),
-    ("data null", request({**CE, "data": None, "subject": None, "dataschema": None}, content_type=STRUCTURED), {}, "1 firing"),
-    ("data a number", request({**CE, "data": 5}, content_type=STRUCTURED), {}, "1 firing"),
-    ("data a list", request({**CE, "data": [1, 2]}, content_type=STRUCTURED), {}, "1 firing"),
-    ("extensions", request({**CE, "traceparent": "00-x", "flag": True, "count": 5}, content_type=STRUCTURED), {}, "1 firing"),
-    ("no id", request(changed(CE, id=...), content_type=STRUCTURED), {}, "refused 422"),
-    ("empty source", request({**CE, "source": ""}, content_type=STRUCTURED), {}, "refused 422"),
-    ("version 0.3", request({**CE, "specversion": "0.3"}, content_type=STRUCTURED), {}, "refused 422"),
-    ("one of two broken", request([CE, {"id": "2"}], content_type=BATCH), {}, "refused 422"),
-    ("avro", request(b"\x01\x02", content_type="application/cloudevents+avro"), {}, "refused 415"),
+    ("batch", came([CE, {**CE, "id": "2", "type": "org.drift.resolved"}], content_type=BATCH), {}, "1 firing, 1 resolved"),
+    ("empty batch", came([], content_type=BATCH), {}, "nothing"),
+    ("charset", came(CE, content_type=STRUCTURED + "; charset=UTF-8"), {}, "1 firing"),
+    ("base64 data", came({**changed(CE, data=...), "data_base64": base64.b64encode(b'{"psi":0.4}').decode()}, content_type=STRUCTURED), {}, "1 firing"),
+    ("base64 of bytes", came({**changed(CE, data=...), "datacontenttype": "application/octet-stream", "data_base64": "/////w=="}, content_type=STRUCTURED), {}, "1 firing"),
+    ("both data", came({**CE, "data_base64": "eA=="}, content_type=STRUCTURED), {}, "refused 422"),
+    ("no data", came(changed(CE, data=...), content_type=STRUCTURED), {}, "1 firing"),
+    ("data null", came({**CE, "data": None, "subject": None, "dataschema": None}, content_type=STRUCTURED), {}, "1 firing"),
+    ("data a number", came({**CE, "data": 5}, content_type=STRUCTURED), {}, "1 firing"),
+    ("data a list", came({**CE, "data": [1, 2]}, content_type=STRUCTURED), {}, "1 firing"),
+    ("extensions", came({**CE, "traceparent": "00-x", "flag": True, "count": 5}, content_type=STRUCTURED), {}, "1 firing"),
+    ("no id", came(changed(CE, id=...), content_type=STRUCTURED), {}, "refused 422"),
+    ("empty source", came({**CE, "source": ""}, content_type=STRUCTURED), {}, "refused 422"),
+    ("version 0.3", came({**CE, "specversion": "0.3"}, content_type=STRUCTURED), {}, "refused 422"),
+    ("one of two broken", came([CE, {"id": "2"}], content_type=BATCH), {}, "refused 422"),
+    ("avro", came(b"\x01\x02", content_type="application/cloudevents+avro"), {}, "refused 415"),
     ("binary without content type", Inbound({"ce-specversion": "1.0", "ce-id": "1", "ce-source": "/a", "ce-type": "org.x"}, b"", NOON, "connection:1", 7), {}, "1 firing"),
-    ("binary of text", request(b"hello", content_type="text/plain", ce_specversion="1.0", ce_id="1", ce_source="/a", ce_type="org.x", ce_subject="%E2%82%AC"), {}, "1 firing"),
-    ("binary without type", request({}, ce_specversion="1.0", ce_id="1", ce_source="/a"), {}, "refused 422"),
-    ("no event", request(b"hello", content_type="text/plain"), {}, "refused 415"),
-    ("offset time", request({**CE, "time": "2026-03-01T12:00:00.123456789+02:00"}, content_type=STRUCTURED), {}, "1 firing"),
+    ("binary of text", came(b"hello", content_type="text/plain", ce_specversion="1.0", ce_id="1", ce_source="/a", ce_type="org.x", ce_subject="%E2%82%AC"), {}, "1 firing"),
+    ("binary without type", came({}, ce_specversion="1.0", ce_id="1", ce_source="/a"), {}, "refused 422"),
+    ("no event", came(b"hello", content_type="text/plain"), {}, "refused 415"),
+    ("offset time", came({**CE, "time": "2026-03-01T12:00:00.123456789+02:00"}, content_type=STRUCTURED), {}, "1 firing"),
     ("asks for permission", Inbound({"webhook-request-origin": "eventemitter.example.com"}, b"", NOON, "connection:1", 7, method="OPTIONS"), {}, "handshake"),
-    ("secret", request(CE, content_type=STRUCTURED), {"secret": "right-secret"}, "refused 401"),
+    ("secret", came(CE, content_type=STRUCTURED), {"secret": "right-secret"}, "refused 401"),
 ]  # fmt: skip
 
 # --- datadog ---------------------------------------------------------------------------------------------
@@ -316,23 +320,23 @@ DD = {
     "alert_priority": "P2", "tags": "env:prod,model:churn", "date": "1772366400000", "alert_query": "avg(last_1h):avg:psi{*} > 0.2",
 }  # fmt: skip
 DATADOG: list[Case] = [
-    *[(word, request({**DD, "alert_transition": word}), {}, "1 firing") for word in
+    *[(word, came({**DD, "alert_transition": word}), {}, "1 firing") for word in
       ("Re-Triggered", "Warn", "Re-Warn", "No Data", "Re-No Data", "Renotify")],
-    ("recovered", request({**DD, "alert_transition": "Recovered"}), {}, "1 resolved"),
-    ("nothing filled in but the id", request(dict.fromkeys(DD, "") | {"alert_id": "7"}), {}, "1 firing"),
-    ("unknown variables", request({**DD, "snapshot": "$SNAPSHOTS", "alert_cycle_key": "$ALERT_CYCLE_KEYS"}), {}, "1 firing"),
-    ("not filled in at all", request({"alert_id": "$ALERT_ID", "title": "$EVENT_TITLE"}), {}, "set aside"),
+    ("recovered", came({**DD, "alert_transition": "Recovered"}), {}, "1 resolved"),
+    ("nothing filled in but the id", came(dict.fromkeys(DD, "") | {"alert_id": "7"}), {}, "1 firing"),
+    ("unknown variables", came({**DD, "snapshot": "$SNAPSHOTS", "alert_cycle_key": "$ALERT_CYCLE_KEYS"}), {}, "1 firing"),
+    ("not filled in at all", came({"alert_id": "$ALERT_ID", "title": "$EVENT_TITLE"}), {}, "set aside"),
     ("a form", form(**DD), {}, "1 firing"),
     ("a form around JSON", form(payload=json.dumps(DD)), {}, "1 firing"),
     ("line breaks and quotes", raw('{"alert_id":"7","alert_title":"PSI of "age"","body":"a\nb","alert_transition":"Triggered"}'), {}, "1 firing"),
-    ("names of its own template", request({"id": "1", "title": "[Recovered] PSI", "last_updated": "1772366400000", "event_type": "x", "alert_id": "7", "alert_transition": "Recovered"}), {}, "1 resolved"),
-    ("tags as a list", request({**DD, "tags": ["env:prod", "model:churn"]}), {}, "1 firing"),
-    ("event without a monitor", request({"id": "9", "title": "Deployed", "body": "x", "alert_type": "info"}), {}, "1 firing"),
-    ("success", request({**DD, "alert_transition": "", "alert_type": "success"}), {}, "1 resolved"),
-    ("secret missing", request(DD), {"secret": "right-secret"}, "refused 401"),
-    ("secret in a header", request(DD, x_holdfast_secret="right-secret"), {"secret": "right-secret"}, "1 firing"),
-    ("empty object", request({}), {}, "set aside"),
-    ("a list", request([DD]), {}, "set aside"),
+    ("names of its own template", came({"id": "1", "title": "[Recovered] PSI", "last_updated": "1772366400000", "event_type": "x", "alert_id": "7", "alert_transition": "Recovered"}), {}, "1 resolved"),
+    ("tags as a list", came({**DD, "tags": ["env:prod", "model:churn"]}), {}, "1 firing"),
+    ("event without a monitor", came({"id": "9", "title": "Deployed", "body": "x", "alert_type": "info"}), {}, "1 firing"),
+    ("success", came({**DD, "alert_transition": "", "alert_type": "success"}), {}, "1 resolved"),
+    ("secret missing", came(DD), {"secret": "right-secret"}, "refused 401"),
+    ("secret in a header", came(DD, x_holdfast_secret="right-secret"), {"secret": "right-secret"}, "1 firing"),
+    ("empty object", came({}), {}, "set aside"),
+    ("a list", came([DD]), {}, "set aside"),
 ]  # fmt: skip
 
 # --- dbt -------------------------------------------------------------------------------------------------
@@ -345,11 +349,11 @@ JOB = {
 
 def job(secret: str = "", **changes: Any) -> Inbound:
     written = json.dumps(changed(JOB, **changes)).encode()
-    return request(written, authorization=digest(secret, written).hex()) if secret else request(written)
+    return came(written, authorization=digest(secret, written).hex()) if secret else came(written)
 
 
 def artifact(*results: Any, version: str = "run-results/v6") -> Inbound:
-    return request({
+    return came({
         "metadata": {"dbt_schema_version": f"https://schemas.getdbt.com/dbt/{version}.json", "invocation_id": "i", "generated_at": "2026-03-01T11:00:00Z"},
         "results": list(results), "elapsed_time": 1.0, "args": {},
     })  # fmt: skip
@@ -375,8 +379,8 @@ DBT: list[Case] = [
     ("runtime error", artifact({"status": "runtime error", "unique_id": "source.a.b.c", "error": "no"}, version="sources/v3"), {}, "1 firing"),
     ("message null", artifact({"status": "fail", "unique_id": "test.a.b", "message": None, "failures": None, "compiled_code": None}), {}, "1 firing"),
     ("fresh", artifact({"status": "pass", "unique_id": "source.a.b.c", "max_loaded_at_time_ago_in_s": 5.0, "criteria": {"warn_after": None, "error_after": None}}, version="sources/v3"), {}, "1 resolved"),
-    ("results no list", request({"metadata": {}, "results": {"a": 1}}), {}, "set aside"),
-    ("no artifact", request({"nodes": {}}), {}, "set aside"),
+    ("results no list", came({"metadata": {}, "results": {"a": 1}}), {}, "set aside"),
+    ("no artifact", came({"nodes": {}}), {}, "set aside"),
 ]  # fmt: skip
 
 # --- elastic, evidently, fiddler -------------------------------------------------------------------------
@@ -386,27 +390,27 @@ KIBANA = {
     "alert": {"id": "churn", "uuid": "u", "actionGroup": "query matched", "flapping": True}, "date": "2026-03-01T11:00:00Z",
 }  # fmt: skip
 ELASTIC: list[Case] = [
-    ("recovered", request(changed(KIBANA, alert__actionGroup="recovered")), {}, "1 resolved"),
-    ("null everywhere", request(changed(KIBANA, rule__tags=None, context=None, date=None)), {}, "1 firing"),
-    ("mustache left blank", request(changed(KIBANA, alert__uuid="", rule__tags="")), {}, "1 firing"),
+    ("recovered", came(changed(KIBANA, alert__actionGroup="recovered")), {}, "1 resolved"),
+    ("null everywhere", came(changed(KIBANA, rule__tags=None, context=None, date=None)), {}, "1 firing"),
+    ("mustache left blank", came(changed(KIBANA, alert__uuid="", rule__tags="")), {}, "1 firing"),
     ("quotes in a template", raw('{"title":"p95 of "churn"","status":"firing"}'), {}, "1 firing"),
-    ("watch throttled", request({"watch_id": "w", "state": "throttled"}), {}, "nothing"),
-    ("watch in ctx", request({"ctx": {"watch_id": "w", "id": "w_1", "execution_time": "2026-03-01T11:00:00Z", "payload": {"hits": {"total": 5}}}}), {}, "1 firing"),
-    ("watch not met", request({"watch_record": {"watch_id": "w", "result": {"condition": {"met": False}}}}), {}, "1 resolved"),
-    ("no template of ours", request({"text": "hello", "x": 1}), {}, "set aside"),
-    ("a list", request([KIBANA]), {}, "set aside"),
+    ("watch throttled", came({"watch_id": "w", "state": "throttled"}), {}, "nothing"),
+    ("watch in ctx", came({"ctx": {"watch_id": "w", "id": "w_1", "execution_time": "2026-03-01T11:00:00Z", "payload": {"hits": {"total": 5}}}}), {}, "1 firing"),
+    ("watch not met", came({"watch_record": {"watch_id": "w", "result": {"condition": {"met": False}}}}), {}, "1 resolved"),
+    ("no template of ours", came({"text": "hello", "x": 1}), {}, "set aside"),
+    ("a list", came([KIBANA]), {}, "set aside"),
 ]  # fmt: skip
 TEST = {"id": "t", "name": "Row count", "metric_config": {"metric_id": "m", "params": {}}, "status": "FAIL"}
 EVIDENTLY: list[Case] = [
-    ("warning and error", request({"metrics": [], "tests": [{**TEST, "status": "WARNING"}, {**TEST, "id": "u", "status": "ERROR"}]}), {}, "2 firing"),
+    ("warning and error", came({"metrics": [], "tests": [{**TEST, "status": "WARNING"}, {**TEST, "id": "u", "status": "ERROR"}]}), {}, "2 firing"),
     ("NaN and infinity", raw('{"metrics":[{"id":"m","value":NaN},{"id":"n","value":-Infinity}],"tests":[' + json.dumps(TEST) + "]}"), {}, "1 firing"),
-    ("value of counts", request({"metrics": [{"id": "m", "value": {"count": 1.0, "share": 0.5}}], "tests": [TEST]}), {}, "1 firing"),
-    ("no tests, no drift", request({"metrics": [], "tests": []}), {}, "set aside"),
-    ("old report without drift metrics", request({"metrics": [{"metric": "DatasetSummaryMetric", "result": {}}]}), {}, "set aside"),
-    ("old suite passes", request({"version": "0.4", "tests": [{"name": "a", "status": "SUCCESS", "parameters": {}}], "summary": {"all_passed": True}}), {}, "1 resolved"),
-    ("in an envelope", request({"system": "churn", "report": {"tests": [TEST], "metrics": []}}), {}, "1 firing"),
-    ("skipped only", request({"tests": [{**TEST, "status": "SKIPPED"}]}), {}, "nothing"),
-    ("a list", request([TEST]), {}, "set aside"),
+    ("value of counts", came({"metrics": [{"id": "m", "value": {"count": 1.0, "share": 0.5}}], "tests": [TEST]}), {}, "1 firing"),
+    ("no tests, no drift", came({"metrics": [], "tests": []}), {}, "set aside"),
+    ("old report without drift metrics", came({"metrics": [{"metric": "DatasetSummaryMetric", "result": {}}]}), {}, "set aside"),
+    ("old suite passes", came({"version": "0.4", "tests": [{"name": "a", "status": "SUCCESS", "parameters": {}}], "summary": {"all_passed": True}}), {}, "1 resolved"),
+    ("in an envelope", came({"system": "churn", "report": {"tests": [TEST], "metrics": []}}), {}, "1 firing"),
+    ("skipped only", came({"tests": [{**TEST, "status": "SKIPPED"}]}), {}, "nothing"),
+    ("a list", came([TEST]), {}, "set aside"),
 ]  # fmt: skip
 RECORD = {
     "uuid": "u",
@@ -419,14 +423,14 @@ RECORD = {
     "feature_name": "age",
 }
 FIDDLER: list[Case] = [
-    ("warning", request({**RECORD, "severity": "WARNING", "warning_threshold": 0.1}), {}, "1 firing"),
-    ("no alert", request({**RECORD, "is_alert": False, "severity": "NA"}), {}, "1 resolved"),
-    ("value null", request({**RECORD, "alert_value": None, "feature_name": None}), {}, "1 firing"),
-    ("a list", request([RECORD, {**RECORD, "uuid": "v", "is_alert": False}]), {}, "1 firing, 1 resolved"),
-    ("a page of the API", request({"data": {"items": [RECORD], "total": 1}}), {}, "1 firing"),
-    ("for Teams", request({"@type": "MessageCard", "title": "Drift of age", "sections": [{"facts": [{"name": "Model", "value": "churn"}]}]}), {}, "1 firing"),
-    ("only a text", request({"text": "Alert resolved: drift"}), {}, "1 resolved"),
-    ("nothing", request({}), {}, "set aside"),
+    ("warning", came({**RECORD, "severity": "WARNING", "warning_threshold": 0.1}), {}, "1 firing"),
+    ("no alert", came({**RECORD, "is_alert": False, "severity": "NA"}), {}, "1 resolved"),
+    ("value null", came({**RECORD, "alert_value": None, "feature_name": None}), {}, "1 firing"),
+    ("a list", came([RECORD, {**RECORD, "uuid": "v", "is_alert": False}]), {}, "1 firing, 1 resolved"),
+    ("a page of the API", came({"data": {"items": [RECORD], "total": 1}}), {}, "1 firing"),
+    ("for Teams", came({"@type": "MessageCard", "title": "Drift of age", "sections": [{"facts": [{"name": "Model", "value": "churn"}]}]}), {}, "1 firing"),
+    ("only a text", came({"text": "Alert resolved: drift"}), {}, "1 resolved"),
+    ("nothing", came({}), {}, "set aside"),
 ]  # fmt: skip
 
 # --- gcp, generic ----------------------------------------------------------------------------------------
@@ -451,7 +455,7 @@ VERTEX = {
 
 def push(data: Any, **more: Any) -> Inbound:
     coded = base64.b64encode(data if isinstance(data, bytes) else json.dumps(data).encode()).decode()
-    return request(
+    return came(
         {
             "message": {"data": coded, "messageId": "1", "message_id": "1", "attributes": {}, **more},
             "subscription": "s",
@@ -460,24 +464,24 @@ def push(data: Any, **more: Any) -> Inbound:
 
 
 GCP: list[Case] = [
-    ("trial", request({"version": "test", "incident": {**INCIDENT, "state": "OPEN"}}), {}, "1 firing"),
-    ("closed in capitals", request({"version": "1.2", "incident": {**INCIDENT, "state": "CLOSED", "ended_at": 1772366500}}), {}, "1 resolved"),
-    ("all null", request({"version": "1.2", "incident": {"incident_id": "x", "state": "open", "metric": None, "resource": None, "condition": None}}), {}, "1 firing"),
-    ("promql", request({"version": "1.2", "incident": {**INCIDENT, "condition": None, "observed_value": "", "threshold_value": ""}}), {}, "1 firing"),
-    ("unknown state", request({"version": "1.2", "incident": {**INCIDENT, "state": "acked"}}), {}, "set aside"),
+    ("trial", came({"version": "test", "incident": {**INCIDENT, "state": "OPEN"}}), {}, "1 firing"),
+    ("closed in capitals", came({"version": "1.2", "incident": {**INCIDENT, "state": "CLOSED", "ended_at": 1772366500}}), {}, "1 resolved"),
+    ("all null", came({"version": "1.2", "incident": {"incident_id": "x", "state": "open", "metric": None, "resource": None, "condition": None}}), {}, "1 firing"),
+    ("promql", came({"version": "1.2", "incident": {**INCIDENT, "condition": None, "observed_value": "", "threshold_value": ""}}), {}, "1 firing"),
+    ("unknown state", came({"version": "1.2", "incident": {**INCIDENT, "state": "acked"}}), {}, "set aside"),
     ("pushed", push({"version": "1.2", "incident": INCIDENT}), {}, "1 firing"),
     ("anomaly", push(VERTEX), {}, "1 firing"),
     ("objective attribution", push(changed(VERTEX, jsonPayload__anomalyObjective="FEATURE_ATTRIBUTION_SKEW")), {}, "1 firing"),
     ("no anomaly", push(changed(VERTEX, jsonPayload__featureAnomalies=[], jsonPayload__totalAnomaliesCount=0)), {}, "set aside"),
     ("text pushed", push(b"test message"), {}, "set aside"),
     ("binary pushed", push(b"\xff\x00"), {}, "set aside"),
-    ("no data", request({"message": {"messageId": "1", "attributes": {"a": "b"}}, "subscription": "s"}), {}, "set aside"),
-    ("data no base64", request({"message": {"data": "%%", "messageId": "1"}}), {}, "set aside"),
+    ("no data", came({"message": {"messageId": "1", "attributes": {"a": "b"}}, "subscription": "s"}), {}, "set aside"),
+    ("data no base64", came({"message": {"data": "%%", "messageId": "1"}}), {}, "set aside"),
     ("log entry of info", push({"logName": "l", "severity": "INFO", "textPayload": "x"}), {}, "nothing"),
     ("log entry of an error", push({"logName": "l", "severity": "ERROR", "jsonPayload": {"message": "x"}}), {}, "1 firing"),
-    ("basic", request({"version": "1.2", "incident": INCIDENT}, authorization="Basic " + base64.b64encode(b"u:right-secret").decode()), {"secret": "right-secret"}, "1 firing"),
+    ("basic", came({"version": "1.2", "incident": INCIDENT}, authorization="Basic " + base64.b64encode(b"u:right-secret").decode()), {"secret": "right-secret"}, "1 firing"),
     ("no token", push(VERTEX), {"audience": "https://h.example"}, "refused 401"),
-    ("token that is none", request({"message": {}}, authorization="Bearer a.b.c"), {"audience": "https://h.example"}, "refused 401"),
+    ("token that is none", came({"message": {}}, authorization="Bearer a.b.c"), {"audience": "https://h.example"}, "refused 401"),
 ]  # fmt: skip
 KEY = base64.b64encode(b"a key of twenty-four byt").decode()
 
@@ -488,27 +492,27 @@ def standard(
     signature = base64.b64encode(
         hmac.new(key, f"m.{stamp}.".encode() + body, hashlib.sha256).digest()
     ).decode()
-    return request(body, webhook_id="m", webhook_timestamp=stamp, webhook_signature=f"v1,{signature}", **more)
+    return came(body, webhook_id="m", webhook_timestamp=stamp, webhook_signature=f"v1,{signature}", **more)
 
 
 ONE = {"title": "PSI"}
 GENERIC: list[Case] = [
-    ("a list", request([ONE, {"dedup_key": "k", "status": "resolved"}]), {}, "1 firing, 1 resolved"),
-    ("one of two broken", request([ONE, 5]), {}, "refused 422"),
-    ("nothing in it", request([]), {}, "refused 422"),
-    ("empty object", request({}), {}, "refused 422"),
+    ("a list", came([ONE, {"dedup_key": "k", "status": "resolved"}]), {}, "1 firing, 1 resolved"),
+    ("one of two broken", came([ONE, 5]), {}, "refused 422"),
+    ("nothing in it", came([]), {}, "refused 422"),
+    ("empty object", came({}), {}, "refused 422"),
     ("null", raw("null"), {}, "refused 422"),
     ("NaN", raw('{"title":"a","value":NaN,"threshold":1e999}'), {}, "1 firing"),
     ("huge", raw('{"title":"a","value":' + "9" * 400 + "}"), {}, "1 firing"),
-    ("number as text", request({**ONE, "value": "0.3", "threshold": "0,2"}), {}, "1 firing"),
-    ("status as a number", request({**ONE, "status": 5}), {}, "refused 422"),
-    ("null members", request({**ONE, "status": None, "labels": None, "links": None, "metric": None}), {}, "1 firing"),
-    ("html", request({"title": "<script>alert(1)</script>", "url": "javascript:alert(1)"}), {}, "1 firing"),
-    ("long", request({"title": "x" * 100_000}), {}, "1 firing"),
+    ("number as text", came({**ONE, "value": "0.3", "threshold": "0,2"}), {}, "1 firing"),
+    ("status as a number", came({**ONE, "status": 5}), {}, "refused 422"),
+    ("null members", came({**ONE, "status": None, "labels": None, "links": None, "metric": None}), {}, "1 firing"),
+    ("html", came({"title": "<script>alert(1)</script>", "url": "javascript:alert(1)"}), {}, "1 firing"),
+    ("long", came({"title": "x" * 100_000}), {}, "1 firing"),
     ("signed", standard(b'{"title":"a"}'), {"secret": "whsec_" + KEY}, "1 firing"),
     ("stale", standard(b'{"title":"a"}', STALE), {"secret": "whsec_" + KEY}, "refused 401"),
     ("another's", standard(b'{"title":"a"}', key=b"x"), {"secret": "whsec_" + KEY}, "refused 401"),
-    ("unsigned", request(ONE), {"secret": "whsec_" + KEY}, "refused 401"),
+    ("unsigned", came(ONE), {"secret": "whsec_" + KEY}, "refused 401"),
 ]  # fmt: skip
 
 # --- github ----------------------------------------------------------------------------------------------
@@ -522,7 +526,7 @@ def hub(kind: str, body: Any, secret: str = "", **more: str) -> Inbound:
         {"repository": REPOSITORY, "sender": {"login": "ann", "type": "User"}, **body}
     ).encode()
     signed = {"x_hub_signature_256": "sha256=" + digest(secret, written).hex()} if secret else {}
-    return request(written, x_github_event=kind, x_github_delivery="d", **signed, **more)
+    return came(written, x_github_event=kind, x_github_delivery="d", **signed, **more)
 
 
 HUB = {"secret": "hub-secret-1"}
@@ -549,20 +553,20 @@ GITHUB: list[Case] = [
 GF = {**AM, "version": "1", "orgId": 1, "title": "t", "state": "alerting", "message": "m"}
 BODY = json.dumps(GF).encode()
 GRAFANA: list[Case] = [
-    ("no data", request({**GF, "alerts": [changed(AM_ALERT, labels={"alertname": "DatasourceNoData", "rulename": "Psi"}, annotations={})]}), {}, "1 firing"),
-    ("values null", request({**GF, "alerts": [{**AM_ALERT, "values": None, "valueString": ""}]}), {}, "1 firing"),
-    ("no fingerprint", request({**GF, "alerts": [changed(AM_ALERT, fingerprint=...)]}), {}, "1 firing"),
-    ("no alerts", request({**GF, "alerts": []}), {}, "nothing"),
-    ("trial", request({**GF, "alerts": [changed(AM_ALERT, labels={"alertname": "TestAlert", "instance": "Grafana"})]}), {}, "1 firing"),
-    ("mixed", request({**GF, "alerts": [AM_ALERT, ENDED]}), {}, "1 firing, 1 resolved"),
-    ("custom payload", request({"anything": 1}), {}, "set aside"),
+    ("no data", came({**GF, "alerts": [changed(AM_ALERT, labels={"alertname": "DatasourceNoData", "rulename": "Psi"}, annotations={})]}), {}, "1 firing"),
+    ("values null", came({**GF, "alerts": [{**AM_ALERT, "values": None, "valueString": ""}]}), {}, "1 firing"),
+    ("no fingerprint", came({**GF, "alerts": [changed(AM_ALERT, fingerprint=...)]}), {}, "1 firing"),
+    ("no alerts", came({**GF, "alerts": []}), {}, "nothing"),
+    ("trial", came({**GF, "alerts": [changed(AM_ALERT, labels={"alertname": "TestAlert", "instance": "Grafana"})]}), {}, "1 firing"),
+    ("mixed", came({**GF, "alerts": [AM_ALERT, ENDED]}), {}, "1 firing, 1 resolved"),
+    ("custom payload", came({"anything": 1}), {}, "set aside"),
     ("empty payload", raw(""), {}, "refused 422"),
-    ("legacy paused", request({"ruleName": "a", "state": "paused"}), {}, "nothing"),
-    ("legacy no data", request({"ruleName": "a", "state": "no_data", "evalMatches": None}), {}, "1 firing"),
-    ("signed", request(BODY, x_grafana_alerting_signature=digest("grafana-1", BODY).hex()), {"hmac_secret": "grafana-1"}, "1 firing"),
-    ("signed with time", request(BODY, x_grafana_alerting_signature=digest("grafana-1", STAMP.encode() + b":" + BODY).hex(), x_at=STAMP), {"hmac_secret": "grafana-1", "timestamp_header": "X-At"}, "1 firing"),
-    ("stale", request(BODY, x_grafana_alerting_signature=digest("grafana-1", STALE.encode() + b":" + BODY).hex(), x_at=STALE), {"hmac_secret": "grafana-1", "timestamp_header": "X-At"}, "refused 401"),
-    ("unsigned", request(BODY), {"hmac_secret": "grafana-1"}, "refused 401"),
+    ("legacy paused", came({"ruleName": "a", "state": "paused"}), {}, "nothing"),
+    ("legacy no data", came({"ruleName": "a", "state": "no_data", "evalMatches": None}), {}, "1 firing"),
+    ("signed", came(BODY, x_grafana_alerting_signature=digest("grafana-1", BODY).hex()), {"hmac_secret": "grafana-1"}, "1 firing"),
+    ("signed with time", came(BODY, x_grafana_alerting_signature=digest("grafana-1", STAMP.encode() + b":" + BODY).hex(), x_at=STAMP), {"hmac_secret": "grafana-1", "timestamp_header": "X-At"}, "1 firing"),
+    ("stale", came(BODY, x_grafana_alerting_signature=digest("grafana-1", STALE.encode() + b":" + BODY).hex(), x_at=STALE), {"hmac_secret": "grafana-1", "timestamp_header": "X-At"}, "refused 401"),
+    ("unsigned", came(BODY), {"hmac_secret": "grafana-1"}, "refused 401"),
 ]  # fmt: skip
 
 # --- great expectations, hexnode -------------------------------------------------------------------------
@@ -574,20 +578,20 @@ EXPECTATION = {
 }
 GX = {"success": False, "suite_name": "orders", "results": [EXPECTATION], "meta": {}, "statistics": {}}
 GREAT: list[Case] = [
-    ("nothing expected", request({**GX, "success": True, "results": []}), {}, "nothing"),
-    ("failed without results", request({**GX, "results": []}), {}, "set aside"),
-    ("0.x words", request({**GX, "results": [changed(EXPECTATION, expectation_config={"expectation_type": "expect_x", "kwargs": {}})]}), {}, "1 firing"),
-    ("exception flat", request({**GX, "results": [{**EXPECTATION, "result": None, "exception_info": {"raised_exception": True, "exception_message": "m"}}]}), {}, "1 firing"),
-    ("success null", request({**GX, "results": [{**EXPECTATION, "success": None}]}), {}, "set aside"),
+    ("nothing expected", came({**GX, "success": True, "results": []}), {}, "nothing"),
+    ("failed without results", came({**GX, "results": []}), {}, "set aside"),
+    ("0.x words", came({**GX, "results": [changed(EXPECTATION, expectation_config={"expectation_type": "expect_x", "kwargs": {}})]}), {}, "1 firing"),
+    ("exception flat", came({**GX, "results": [{**EXPECTATION, "result": None, "exception_info": {"raised_exception": True, "exception_message": "m"}}]}), {}, "1 firing"),
+    ("success null", came({**GX, "results": [{**EXPECTATION, "success": None}]}), {}, "set aside"),
     ("NaN", raw(json.dumps(GX).replace('"result": {}', '"result": {"observed_value": NaN}')), {}, "1 firing"),
-    ("checkpoint", request({"success": False, "run_id": {}, "run_results": {"k": GX}}), {}, "1 firing"),
-    ("no result", request({"a": 1}), {}, "set aside"),
+    ("checkpoint", came({"success": False, "run_id": {}, "run_results": {"k": GX}}), {}, "1 firing"),
+    ("no result", came({"a": 1}), {}, "set aside"),
 ]  # fmt: skip
 HEXNODE: list[Case] = [
-    ("no devices", request({"count": 0, "next": None, "previous": None, "results": []}), {}, "nothing"),
-    ("one of each", request({"results": [{"id": 1, "compliant": True}, {"id": 2, "compliant": False, "device_name": None}]}), {}, "1 firing, 1 resolved"),
-    ("not judged", request({"results": [{"id": 1}]}), {}, "nothing"),
-    ("an error of the API", request({"detail": "Invalid key"}), {}, "set aside"),
+    ("no devices", came({"count": 0, "next": None, "previous": None, "results": []}), {}, "nothing"),
+    ("one of each", came({"results": [{"id": 1, "compliant": True}, {"id": 2, "compliant": False, "device_name": None}]}), {}, "1 firing, 1 resolved"),
+    ("not judged", came({"results": [{"id": 1}]}), {}, "nothing"),
+    ("an error of the API", came({"detail": "Invalid key"}), {}, "set aside"),
 ]  # fmt: skip
 
 # --- jira ------------------------------------------------------------------------------------------------
@@ -612,9 +616,9 @@ def jira(secret: str = "", scheme: str = "sha256", **body: Any) -> Inbound:
         }
     ).encode()
     return (
-        request(written, x_hub_signature=f"{scheme}={digest(secret, written).hex()}")
+        came(written, x_hub_signature=f"{scheme}={digest(secret, written).hex()}")
         if secret
-        else request(written)
+        else came(written)
     )
 
 
@@ -634,9 +638,9 @@ JIRA: list[Case] = [
     ("comment as a document", jira(webhookEvent="comment_created", comment={"id": "9", "body": {"type": "doc", "version": 1, "content": [{"type": "paragraph", "content": [{"type": "text", "text": "On it"}]}]}}), {}, "1 comment"),
     ("comment edited", jira(webhookEvent="comment_updated", comment={"id": "9", "body": "x"}), {}, "nothing"),
     ("worklog", jira(webhookEvent="worklog_created"), {}, "nothing"),
-    ("sprint", request({"timestamp": 1, "webhookEvent": "sprint_started", "sprint": {"id": 1}}), {}, "nothing"),
-    ("link created", request({"timestamp": 1, "webhookEvent": "issuelink_created", "issueLink": {"id": 1}}), {}, "nothing"),
-    ("no event", request({"issue": ISSUE}), {}, "set aside"),
+    ("sprint", came({"timestamp": 1, "webhookEvent": "sprint_started", "sprint": {"id": 1}}), {}, "nothing"),
+    ("link created", came({"timestamp": 1, "webhookEvent": "issuelink_created", "issueLink": {"id": 1}}), {}, "nothing"),
+    ("no event", came({"issue": ISSUE}), {}, "set aside"),
     ("signed", jira("jira-secret-1"), JIRA_SECRET, "nothing"),
     ("another's", jira("wrong"), JIRA_SECRET, "refused 401"),
     ("unsigned", jira(), JIRA_SECRET, "refused 401"),
@@ -657,7 +661,7 @@ def mlflow(entity: str, action: str, data: Any, secret: str = "", stamp: str = S
         "x_mlflow_timestamp": stamp,
         "x_mlflow_signature": f"v1,{signature}",
     }
-    return request(written, **(signed if secret else {}))
+    return came(written, **(signed if secret else {}))
 
 
 ML_SECRET = {"secret": "mlflow-secret-1"}
@@ -687,14 +691,14 @@ CHUNK = {
     "roc_auc.alert": True,
 }
 NANNYML: list[Case] = [
-    ("quiet", request([{**CHUNK, "roc_auc.alert": False}]), {}, "1 resolved"),
-    ("alert as text", request([{**CHUNK, "roc_auc.alert": "True"}]), {}, "1 firing"),
-    ("value null", request([{**CHUNK, "roc_auc.value": None, "roc_auc.lower_threshold": None}]), {}, "1 firing"),
+    ("quiet", came([{**CHUNK, "roc_auc.alert": False}]), {}, "1 resolved"),
+    ("alert as text", came([{**CHUNK, "roc_auc.alert": "True"}]), {}, "1 firing"),
+    ("value null", came([{**CHUNK, "roc_auc.value": None, "roc_auc.lower_threshold": None}]), {}, "1 firing"),
     ("NaN", raw(json.dumps([CHUNK]).replace("0.7", "NaN")), {}, "1 firing"),
-    ("drift of a column", request([{"chunk.key": "a", "age.jensen_shannon.value": 0.3, "age.jensen_shannon.alert": True}]), {}, "1 firing"),
-    ("reference only", request([{**CHUNK, "chunk.period": "reference"}]), {}, "nothing"),
-    ("no rows", request([]), {}, "set aside"),
-    ("no result", request({"a": 1}), {}, "set aside"),
+    ("drift of a column", came([{"chunk.key": "a", "age.jensen_shannon.value": 0.3, "age.jensen_shannon.alert": True}]), {}, "1 firing"),
+    ("reference only", came([{**CHUNK, "chunk.period": "reference"}]), {}, "nothing"),
+    ("no rows", came([]), {}, "set aside"),
+    ("no result", came({"a": 1}), {}, "set aside"),
 ]  # fmt: skip
 NR = {
     "id": "i",
@@ -705,16 +709,16 @@ NR = {
     "updatedAt": 1772366460000,
 }
 NEWRELIC: list[Case] = [
-    ("created", request({**NR, "state": "CREATED"}), {}, "1 firing"),
-    ("closed, small letters", request({**NR, "state": "closed", "closedAt": "1772366460000"}), {}, "1 resolved"),
-    ("lists of values", request({**NR, "title": ["Latency"], "impactedEntities": ["churn"], "labels": {"model": ["churn"]}}), {}, "1 firing"),
-    ("legacy closed", request({"incident_id": 7, "current_state": "closed", "condition_name": "c"}), {}, "1 resolved"),
-    ("legacy acknowledged", request({"incident_id": 7, "current_state": "acknowledged", "condition_name": "c"}), {}, "1 firing"),
-    ("a template", request({"id": "{{ issueId }}", "title": "{{ issueTitle }}"}), {}, "set aside"),
-    ("without a state", request(changed(NR, state=...)), {}, "1 firing"),
-    ("null members", request({**NR, "owner": None, "impactedEntities": None, "createdAt": None, "updatedAt": None}), {}, "1 firing"),
-    ("unknown state", request({**NR, "state": "PAUSED"}), {}, "set aside"),
-    ("nothing", request({}), {}, "set aside"),
+    ("created", came({**NR, "state": "CREATED"}), {}, "1 firing"),
+    ("closed, small letters", came({**NR, "state": "closed", "closedAt": "1772366460000"}), {}, "1 resolved"),
+    ("lists of values", came({**NR, "title": ["Latency"], "impactedEntities": ["churn"], "labels": {"model": ["churn"]}}), {}, "1 firing"),
+    ("legacy closed", came({"incident_id": 7, "current_state": "closed", "condition_name": "c"}), {}, "1 resolved"),
+    ("legacy acknowledged", came({"incident_id": 7, "current_state": "acknowledged", "condition_name": "c"}), {}, "1 firing"),
+    ("a template", came({"id": "{{ issueId }}", "title": "{{ issueTitle }}"}), {}, "set aside"),
+    ("without a state", came(changed(NR, state=...)), {}, "1 firing"),
+    ("null members", came({**NR, "owner": None, "impactedEntities": None, "createdAt": None, "updatedAt": None}), {}, "1 firing"),
+    ("unknown state", came({**NR, "state": "PAUSED"}), {}, "set aside"),
+    ("nothing", came({}), {}, "set aside"),
 ]  # fmt: skip
 OG = {
     "action": "Create",
@@ -730,14 +734,14 @@ OG = {
     },
 }
 OPSGENIE: list[Case] = [
-    ("deleted", request({**OG, "action": "Delete"}), {}, "1 resolved"),
-    ("escalated", request({**OG, "action": "EscalateToNext"}), {}, "nothing"),
-    ("unknown action", request({**OG, "action": "SomethingNew"}), {}, "nothing"),
-    ("tags null", request(changed(OG, alert__tags=None, alert__priority=None, alert__updatedAt=None)), {}, "1 firing"),
-    ("ours, by a person", request(changed(OG, action="Acknowledge", alert__alias="INC-7")), {}, "1 acknowledge"),
-    ("ours, by our call", request(changed(OG, action="Acknowledge", alert__alias="INC-7", alert__username="Holdfast")), {}, "nothing"),
-    ("no alert", request({"action": "Create"}), {}, "set aside"),
-    ("secret missing", request(OG), {"secret": "right-secret"}, "refused 401"),
+    ("deleted", came({**OG, "action": "Delete"}), {}, "1 resolved"),
+    ("escalated", came({**OG, "action": "EscalateToNext"}), {}, "nothing"),
+    ("unknown action", came({**OG, "action": "SomethingNew"}), {}, "nothing"),
+    ("tags null", came(changed(OG, alert__tags=None, alert__priority=None, alert__updatedAt=None)), {}, "1 firing"),
+    ("ours, by a person", came(changed(OG, action="Acknowledge", alert__alias="INC-7")), {}, "1 acknowledge"),
+    ("ours, by our call", came(changed(OG, action="Acknowledge", alert__alias="INC-7", alert__username="Holdfast")), {}, "nothing"),
+    ("no alert", came({"action": "Create"}), {}, "set aside"),
+    ("secret missing", came(OG), {"secret": "right-secret"}, "refused 401"),
 ]  # fmt: skip
 
 # --- pagerduty -------------------------------------------------------------------------------------------
@@ -766,14 +770,14 @@ PD = {
 def pager(secret: str = "", before: str = "", **changes: Any) -> Inbound:
     written = json.dumps(changed(PD, **changes)).encode()
     signed = {"x_pagerduty_signature": f"{before}v1={digest(secret, written).hex()}"} if secret else {}
-    return request(written, x_webhook_id="w", **signed)
+    return came(written, x_webhook_id="w", **signed)
 
 
 PD_SECRET = {"webhook_secret": "pager-secret-1"}
 PAGERDUTY: list[Case] = [
     ("rotated at PagerDuty", pager("pager-secret-1", "v1=00ff,"), PD_SECRET, "1 firing"),
     ("rotated here", pager("pager-secret-0"), {"webhook_secret": "pager-secret-1,pager-secret-0"}, "1 firing"),
-    ("another version only", request(PD, x_pagerduty_signature="v2=00"), PD_SECRET, "refused 401"),
+    ("another version only", came(PD, x_pagerduty_signature="v2=00"), PD_SECRET, "refused 401"),
     ("another's", pager("wrong"), PD_SECRET, "refused 401"),
     ("unsigned", pager(), PD_SECRET, "refused 401"),
     ("unknown event", pager(event__event_type="incident.something.new"), {}, "nothing"),
@@ -785,9 +789,9 @@ PAGERDUTY: list[Case] = [
     ("status update", pager(event__event_type="incident.status_update_published", event__data={"id": "S", "type": "incident_status_update", "message": "m", "incident": {"id": "P"}}), {}, "nothing"),
     ("responder of a policy", pager(event__event_type="incident.responder.added", event__data={"type": "incident_responder", "user": None, "escalation_policy": {"id": "E"}, "incident": {"id": "P"}}), {}, "nothing"),
     ("data null", pager(event__data=None), {}, "set aside"),
-    ("no event", request({"messages": "x"}), {}, "set aside"),
-    ("version 2, none", request({"messages": []}), {}, "nothing"),
-    ("version 2, resolved", request({"messages": [{"event": "incident.resolve", "incident": {"id": "P", "title": "t"}}]}), {}, "1 resolved"),
+    ("no event", came({"messages": "x"}), {}, "set aside"),
+    ("version 2, none", came({"messages": []}), {}, "nothing"),
+    ("version 2, resolved", came({"messages": [{"event": "incident.resolve", "incident": {"id": "P", "title": "t"}}]}), {}, "1 resolved"),
 ]  # fmt: skip
 
 # --- sentry ----------------------------------------------------------------------------------------------
@@ -798,7 +802,7 @@ def sentry(resource: str, action: str, data: Any, secret: str = "", **more: str)
         {"action": action, "data": data, "actor": {}, "installation": {"uuid": "u"}}
     ).encode()
     signed = {"sentry_hook_signature": digest(secret, written).hex()} if secret else {}
-    return request(written, sentry_hook_resource=resource, request_id="r", **signed, **more)
+    return came(written, sentry_hook_resource=resource, request_id="r", **signed, **more)
 
 
 PROBLEM = {
@@ -827,7 +831,7 @@ SENTRY: list[Case] = [
     ("signed", sentry("issue", "created", PROBLEM, "sentry-secret-1"), SENTRY_SECRET, "1 firing"),
     ("another's", sentry("issue", "created", PROBLEM, "wrong"), SENTRY_SECRET, "refused 401"),
     ("unsigned", sentry("issue", "created", PROBLEM), SENTRY_SECRET, "refused 401"),
-    ("nothing", request({}), {}, "set aside"),
+    ("nothing", came({}), {}, "set aside"),
 ]  # fmt: skip
 
 # --- slack -----------------------------------------------------------------------------------------------
@@ -859,11 +863,11 @@ SLACK: list[Case] = [
     ("command without text", slack(form(**{**COMMAND, "text": ""})), SL, "1 list"),
     ("command in other words", slack(form(**{**COMMAND, "text": "dance"})), SL, "handshake"),
     ("certificate check", slack(form(ssl_check="1", token="x")), SL, "handshake"),
-    ("challenge", slack(request({"type": "url_verification", "challenge": "c", "token": "t"})), SL, "handshake"),
-    ("mentioned", slack(request({"type": "event_callback", "event_id": "E", "event": {"type": "app_mention", "user": "U", "text": "hi"}})), SL, "handshake"),
-    ("reaction", slack(request({"type": "event_callback", "event_id": "E", "event": {"type": "reaction_added", "user": "U"}})), SL, "handshake"),
-    ("rate limited", slack(request({"type": "app_rate_limited", "minute_rate_limited": 1})), SL, "handshake"),
-    ("event null", slack(request({"type": "event_callback", "event": None})), SL, "handshake"),
+    ("challenge", slack(came({"type": "url_verification", "challenge": "c", "token": "t"})), SL, "handshake"),
+    ("mentioned", slack(came({"type": "event_callback", "event_id": "E", "event": {"type": "app_mention", "user": "U", "text": "hi"}})), SL, "handshake"),
+    ("reaction", slack(came({"type": "event_callback", "event_id": "E", "event": {"type": "reaction_added", "user": "U"}})), SL, "handshake"),
+    ("rate limited", slack(came({"type": "app_rate_limited", "minute_rate_limited": 1})), SL, "handshake"),
+    ("event null", slack(came({"type": "event_callback", "event": None})), SL, "handshake"),
     ("payload no JSON", slack(form(payload="{")), SL, "set aside"),
     ("stale", slack(form(**COMMAND), stamp=STALE), SL, "refused 401"),
     ("of the future", slack(form(**COMMAND), stamp=str(int(STAMP) + 3600)), SL, "refused 401"),
@@ -875,38 +879,38 @@ SLACK: list[Case] = [
 
 # --- soda, splunk, statuspage, trello --------------------------------------------------------------------
 
-CHECK = {"id": "c", "name": "n", "outcome": "fail", "datasets": [], "diagnostics": None}
+CHECK: dict[str, Any] = {"id": "c", "name": "n", "outcome": "fail", "datasets": [], "diagnostics": None}
 SODA: list[Case] = [
-    ("no results", request({"event": "checkEvaluation", "checkResults": []}), {}, "nothing"),
-    ("warn in capitals", request({"event": "checkEvaluation", "checkResults": [{**CHECK, "outcome": "WARN"}]}), {}, "1 firing"),
-    ("not evaluated", request({"event": "checkEvaluation", "checkResults": [{**CHECK, "outcome": "notEvaluated"}]}), {}, "nothing"),
-    ("incident resolved", request({"event": "incidentUpdated", "incident": {"id": "i", "status": "resolved"}}), {}, "1 resolved"),
-    ("incident at work", request({"event": "incidentUpdated", "incident": {"id": "i", "status": "investigating", "lead": None}}), {}, "1 firing"),
-    ("agreement", request({"event": "agreementApproved", "agreement": {}}), {}, "nothing"),
-    ("errors without checks", request({"definitionName": "d", "hasErrors": True, "hasFailures": False, "checks": []}), {}, "1 firing"),
-    ("scan well", request({"definitionName": "d", "hasErrors": False, "checks": []}), {}, "1 resolved"),
-    ("address check", request({"event": "validate"}), {}, "handshake"),
-    ("new event", request({"event": "somethingNew"}), {}, "set aside"),
+    ("no results", came({"event": "checkEvaluation", "checkResults": []}), {}, "nothing"),
+    ("warn in capitals", came({"event": "checkEvaluation", "checkResults": [{**CHECK, "outcome": "WARN"}]}), {}, "1 firing"),
+    ("not evaluated", came({"event": "checkEvaluation", "checkResults": [{**CHECK, "outcome": "notEvaluated"}]}), {}, "nothing"),
+    ("incident resolved", came({"event": "incidentUpdated", "incident": {"id": "i", "status": "resolved"}}), {}, "1 resolved"),
+    ("incident at work", came({"event": "incidentUpdated", "incident": {"id": "i", "status": "investigating", "lead": None}}), {}, "1 firing"),
+    ("agreement", came({"event": "agreementApproved", "agreement": {}}), {}, "nothing"),
+    ("errors without checks", came({"definitionName": "d", "hasErrors": True, "hasFailures": False, "checks": []}), {}, "1 firing"),
+    ("scan well", came({"definitionName": "d", "hasErrors": False, "checks": []}), {}, "1 resolved"),
+    ("address check", came({"event": "validate"}), {}, "handshake"),
+    ("new event", came({"event": "somethingNew"}), {}, "set aside"),
 ]  # fmt: skip
 SPLUNK: list[Case] = [
-    ("no result", request({"sid": "s", "search_name": "n", "app": "a", "owner": "o", "results_link": ""}), {}, "1 firing"),
-    ("result null", request({"sid": "s", "search_name": "n", "result": None}), {}, "1 firing"),
-    ("no name", request({"sid": "s", "app": "a", "result": {"_raw": "x"}}), {}, "1 firing"),
-    ("no link", request({"search_name": "n", "result": {"count": "5"}}), {}, "1 firing"),
-    ("several values", request({"search_name": "n", "result": {"host": ["a", "b"], "value": ["5"]}}), {}, "1 firing"),
-    ("long", request({"search_name": "n" * 5000, "result": {"_raw": "x" * 50_000}}), {}, "1 firing"),
-    ("nothing", request({}), {}, "set aside"),
+    ("no result", came({"sid": "s", "search_name": "n", "app": "a", "owner": "o", "results_link": ""}), {}, "1 firing"),
+    ("result null", came({"sid": "s", "search_name": "n", "result": None}), {}, "1 firing"),
+    ("no name", came({"sid": "s", "app": "a", "result": {"_raw": "x"}}), {}, "1 firing"),
+    ("no link", came({"search_name": "n", "result": {"count": "5"}}), {}, "1 firing"),
+    ("several values", came({"search_name": "n", "result": {"host": ["a", "b"], "value": ["5"]}}), {}, "1 firing"),
+    ("long", came({"search_name": "n" * 5000, "result": {"_raw": "x" * 50_000}}), {}, "1 firing"),
+    ("nothing", came({}), {}, "set aside"),
 ]  # fmt: skip
 PAGE = {"meta": {}, "page": {"id": "p", "status_description": "x"}}
 STATUSPAGE: list[Case] = [
-    ("component down", request({**PAGE, "component": {"id": "c", "name": "API", "status": "major_outage"}, "component_update": {"id": "u", "new_status": "major_outage", "old_status": "operational"}}), {}, "1 firing"),
-    ("component well", request({**PAGE, "component": {"id": "c", "name": "API", "status": "operational"}, "component_update": {"id": "u", "new_status": "operational"}}), {}, "1 resolved"),
-    ("resolved", request({**PAGE, "incident": {"id": "i", "name": "n", "status": "resolved", "incident_updates": None}}), {}, "1 resolved"),
-    ("postmortem", request({**PAGE, "incident": {"id": "i", "name": "n", "status": "postmortem"}}), {}, "1 resolved"),
-    ("planned", request({**PAGE, "incident": {"id": "i", "name": "n", "status": "scheduled"}}), {}, "1 other"),
-    ("no subject", request(PAGE), {}, "nothing"),
-    ("unknown status", request({**PAGE, "incident": {"id": "i", "status": "odd"}}), {}, "set aside"),
-    ("nothing", request({}), {}, "set aside"),
+    ("component down", came({**PAGE, "component": {"id": "c", "name": "API", "status": "major_outage"}, "component_update": {"id": "u", "new_status": "major_outage", "old_status": "operational"}}), {}, "1 firing"),
+    ("component well", came({**PAGE, "component": {"id": "c", "name": "API", "status": "operational"}, "component_update": {"id": "u", "new_status": "operational"}}), {}, "1 resolved"),
+    ("resolved", came({**PAGE, "incident": {"id": "i", "name": "n", "status": "resolved", "incident_updates": None}}), {}, "1 resolved"),
+    ("postmortem", came({**PAGE, "incident": {"id": "i", "name": "n", "status": "postmortem"}}), {}, "1 resolved"),
+    ("planned", came({**PAGE, "incident": {"id": "i", "name": "n", "status": "scheduled"}}), {}, "1 other"),
+    ("no subject", came(PAGE), {}, "nothing"),
+    ("unknown status", came({**PAGE, "incident": {"id": "i", "status": "odd"}}), {}, "set aside"),
+    ("nothing", came({}), {}, "set aside"),
 ]  # fmt: skip
 CALLBACK = "https://h.example.org/inbound/x/"
 BOARD = {"app_secret": "trello-secret-1", "callback_url": CALLBACK, "lists": {"mitigated": "Done"}}
@@ -924,7 +928,7 @@ def trello(kind: str, secret: str = "trello-secret-1", **data: Any) -> Inbound:
     signature = base64.b64encode(
         hmac.new(secret.encode(), written + CALLBACK.encode(), hashlib.sha1).digest()
     ).decode()
-    return request(written, x_trello_webhook=signature)
+    return came(written, x_trello_webhook=signature)
 
 
 TRELLO: list[Case] = [
@@ -937,8 +941,8 @@ TRELLO: list[Case] = [
     ("checklist item", trello("updateCheckItemStateOnCard", checkItem={"state": "complete"}), BOARD, "nothing"),
     ("board renamed", trello("updateBoard", card=None), BOARD, "nothing"),
     ("another's", trello("commentCard", "wrong", text="x"), BOARD, "refused 401"),
-    ("unsigned", request({"action": {}}), BOARD, "refused 401"),
-    ("no action", request({"model": {}}), {}, "set aside"),
+    ("unsigned", came({"action": {}}), BOARD, "refused 401"),
+    ("no action", came({"model": {}}), {}, "set aside"),
     ("looks whether we are there", Inbound({}, b"", NOON, "connection:1", 7, method="HEAD"), BOARD, "handshake"),
 ]  # fmt: skip
 
@@ -953,29 +957,29 @@ WB = {
 }
 WB_BODY = json.dumps(WB).encode()
 WANDB: list[Case] = [
-    ("hex", request(WB_BODY, x_wandb_signature=digest("wandb-secret", WB_BODY).hex()), {"signing_secret": "wandb-secret"}, "1 registry"),
-    ("capitals", request(WB_BODY, x_wandb_signature=digest("wandb-secret", WB_BODY).hex().upper()), {"signing_secret": "wandb-secret"}, "1 registry"),
-    ("base64", request(WB_BODY, x_wandb_signature=base64.b64encode(digest("wandb-secret", WB_BODY)).decode()), {"signing_secret": "wandb-secret"}, "1 registry"),
-    ("another's", request(WB_BODY, x_wandb_signature="00ff"), {"signing_secret": "wandb-secret"}, "refused 401"),
-    ("unsigned", request(WB_BODY), {"signing_secret": "wandb-secret"}, "refused 401"),
-    ("token", request(WB_BODY, authorization="Bearer right-secret"), {"secret": "right-secret"}, "1 registry"),
+    ("hex", came(WB_BODY, x_wandb_signature=digest("wandb-secret", WB_BODY).hex()), {"signing_secret": "wandb-secret"}, "1 registry"),
+    ("capitals", came(WB_BODY, x_wandb_signature=digest("wandb-secret", WB_BODY).hex().upper()), {"signing_secret": "wandb-secret"}, "1 registry"),
+    ("base64", came(WB_BODY, x_wandb_signature=base64.b64encode(digest("wandb-secret", WB_BODY)).decode()), {"signing_secret": "wandb-secret"}, "1 registry"),
+    ("another's", came(WB_BODY, x_wandb_signature="00ff"), {"signing_secret": "wandb-secret"}, "refused 401"),
+    ("unsigned", came(WB_BODY), {"signing_secret": "wandb-secret"}, "refused 401"),
+    ("token", came(WB_BODY, authorization="Bearer right-secret"), {"secret": "right-secret"}, "1 registry"),
     ("trial", raw("{}"), {}, "handshake"),
-    ("not filled in", request({"event_type": "${event_type}"}), {}, "set aside"),
-    ("run failed", request({"event_type": "RUN_STATE", "run_name": "r", "run_state": "failed"}), {}, "1 firing"),
-    ("run finished", request({"event_type": "RUN_STATE", "run_name": "r", "run_state": "finished"}), {}, "1 resolved"),
-    ("tag", request({**WB, "event_type": "ADD_ARTIFACT_TAG", "alias": None}), {}, "1 registry"),
-    ("template of another", request({"text": "hello"}), {}, "set aside"),
+    ("not filled in", came({"event_type": "${event_type}"}), {}, "set aside"),
+    ("run failed", came({"event_type": "RUN_STATE", "run_name": "r", "run_state": "failed"}), {}, "1 firing"),
+    ("run finished", came({"event_type": "RUN_STATE", "run_name": "r", "run_state": "finished"}), {}, "1 resolved"),
+    ("tag", came({**WB, "event_type": "ADD_ARTIFACT_TAG", "alias": None}), {}, "1 registry"),
+    ("template of another", came({"text": "hello"}), {}, "set aside"),
 ]  # fmt: skip
 WHYLABS: list[Case] = [
-    ("no name", request({"monitorId": "m"}), {}, "1 firing"),
-    ("macros left", request({"monitorId": "<[[monitor-id]]>"}), {}, "set aside"),
+    ("no name", came({"monitorId": "m"}), {}, "1 firing"),
+    ("macros left", came({"monitorId": "<[[monitor-id]]>"}), {}, "set aside"),
     ("quotes in a name", raw('{"monitorId":"m","monitorName":"a "b" c"}'), {}, "1 firing"),
-    ("pagerduty resolved", request({"event_action": "resolve", "dedup_key": "k", "payload": {"summary": "s", "custom_details": None}}), {}, "1 resolved"),
-    ("constraints hold", request([{"name": "a", "passed": 5, "failed": 0, "summary": None}]), {}, "1 resolved"),
-    ("no constraints", request([]), {}, "set aside"),
-    ("secret in a header", request({"monitorId": "m"}, authorization="Bearer right-secret"), {"secret": "right-secret"}, "1 firing"),
-    ("secret missing", request({"monitorId": "m"}), {"secret": "right-secret"}, "refused 401"),
-    ("nothing", request({}), {}, "set aside"),
+    ("pagerduty resolved", came({"event_action": "resolve", "dedup_key": "k", "payload": {"summary": "s", "custom_details": None}}), {}, "1 resolved"),
+    ("constraints hold", came([{"name": "a", "passed": 5, "failed": 0, "summary": None}]), {}, "1 resolved"),
+    ("no constraints", came([]), {}, "set aside"),
+    ("secret in a header", came({"monitorId": "m"}, authorization="Bearer right-secret"), {"secret": "right-secret"}, "1 firing"),
+    ("secret missing", came({"monitorId": "m"}), {"secret": "right-secret"}, "refused 401"),
+    ("nothing", came({}), {}, "set aside"),
 ]  # fmt: skip
 
 CASES: dict[str, list[Case]] = {
