@@ -19,7 +19,8 @@ SEED = 20_240_501
 @dataclass(frozen=True, slots=True)
 class DomainClassifier:
     """How well a model tells reference from current rows. 0.5: not at all. The interval is Hanley & McNeil's
-    (Radiology 1982, 143:29), `p_value` one-sided against 0.5 (Mann-Whitney)."""
+    (Radiology 1982, 143:29). `p_value` is one-sided against 0.5: the smaller of the two halves' (Mann-Whitney),
+    doubled, which holds however the halves hang together."""
 
     auc: float
     low: float
@@ -33,8 +34,11 @@ class DomainClassifier:
 def tell_apart(
     reference: pd.DataFrame, current: pd.DataFrame, features: Sequence[str]
 ) -> DomainClassifier | None:
-    """Cross-validated AUC of gradient-boosted trees that guess which window a row comes from.
+    """AUC of gradient-boosted trees that guess which window a row comes from: those that learned from one half
+    of the rows are judged on the other, and the other way round.
 
+    Each half's p-value is exact for its judge, which never saw these rows; a test over the pooled guesses of more
+    folds is not (it called 37 of 1,000 equal pairs of 200 rows different at a level of 1 %).
     None with fewer than 100 rows on a side. At most 5,000 rows per side are used.
     """
     import math
@@ -44,8 +48,7 @@ def tell_apart(
     from scipy.stats import mannwhitneyu
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.inspection import permutation_importance
-    from sklearn.metrics import roc_auc_score
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
+    from sklearn.model_selection import StratifiedKFold
     from threadpoolctl import threadpool_limits
 
     if min(len(reference), len(current)) < 100:
@@ -58,24 +61,22 @@ def tell_apart(
     model = HistGradientBoostingClassifier(
         max_iter=60, max_leaf_nodes=15, min_samples_leaf=30, early_stopping=False, random_state=SEED
     )
-    folds = StratifiedKFold(5, shuffle=True, random_state=SEED)
+    areas, chances = [], []
     top: tuple[str, ...] = ()
     # One thread: OpenMP's spinning barriers are 20 times slower when other processes share the cores.
     with threadpool_limits(1):
-        scores = cross_val_predict(model, matrix, side, cv=folds, method="predict_proba")[:, 1]
-        auc = float(roc_auc_score(side, scores))
+        for learn, judge in StratifiedKFold(2, shuffle=True, random_state=SEED).split(matrix, side):
+            scores = model.fit(matrix[learn], side[learn]).predict_proba(matrix[judge])[:, 1]
+            now, before = scores[side[judge] == 1], scores[side[judge] == 0]
+            test = mannwhitneyu(now, before, alternative="greater")
+            areas.append(float(test.statistic) / (len(now) * len(before)))
+            chances.append(float(test.pvalue))
+        auc, p_value = sum(areas) / 2, min(1.0, 2 * min(chances))
         if auc > 0.55:
-            train, test = next(folds.split(matrix, side))
             gains = permutation_importance(
-                model.fit(matrix[train], side[train]),
-                matrix[test],
-                side[test],
-                scoring="roc_auc",
-                n_repeats=3,
-                random_state=SEED,
+                model, matrix[judge], side[judge], scoring="roc_auc", n_repeats=3, random_state=SEED
             ).importances_mean
             top = tuple(features[index] for index in np.argsort(-gains)[:5] if gains[index] > 0.005)
-    p_value = float(mannwhitneyu(scores[side == 1], scores[side == 0], alternative="greater").pvalue)
     n, m = len(left), len(right)
     q1, q2 = auc / (2 - auc), 2 * auc * auc / (1 + auc)
     error = math.sqrt(max(0.0, auc * (1 - auc) + (m - 1) * (q1 - auc**2) + (n - 1) * (q2 - auc**2)) / (n * m))
