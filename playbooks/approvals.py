@@ -15,6 +15,7 @@ from incidents.lifecycle import Refused
 from incidents.models import Incident, Task
 from incidents.wake import wake
 from playbooks import forms
+from playbooks.definition.consent import alternatives, in_words
 from playbooks.electorate import (
     Authored,
     NotYou,
@@ -23,6 +24,7 @@ from playbooks.electorate import (
     electorate,
     may_fill,
     missing,
+    open_roles,
     right_of,
     roles_of,
     standing,
@@ -146,7 +148,7 @@ def _look(asked: Approval, now: datetime) -> None:
             vote["left"] = True
             _tell(
                 asked, "approval.vote_dropped",
-                f"{vote['name']} has left: the yes to {asked.step} as {vote['role']} no longer counts.", None,
+                f"{vote['name']} has left or lost the role: the yes to {asked.step} as {vote['role']} no longer counts.", None,
             )  # fmt: skip
     asked.look_at = now + LOOK
     if why := _why_hand_on(asked, now):
@@ -161,9 +163,9 @@ def _why_hand_on(asked: Approval, now: datetime) -> str:
         return ""
     people = electorate(asked).may
     offered = {role for _, roles in people for role in roles}
-    lacking = [role for role in missing(asked, standing(asked)) if role in asked.all_of]
-    if not people or set(lacking) - offered:
-        who = " and ".join(sorted(set(lacking) - offered)) or " or ".join(sorted(wanted(asked)))
+    lacking = [needed for needed in open_roles(asked, standing(asked)) if not alternatives(needed) & offered]
+    if not people or lacking:
+        who = " and ".join(map(in_words, sorted(lacking))) or " or ".join(sorted(wanted(asked)))
         return f"Nobody who holds {who} can answer {asked.step} now."
     if (
         asked.step.attempt > 1
@@ -189,7 +191,7 @@ def _hand_on(asked: Approval, why: str) -> None:
 
 def _others(asked: Approval) -> frozenset[str]:
     """Roles that may stand in: those that hold the right and were not asked."""
-    every = RIGHTS["run.control"] if asked.kind == "form" else RIGHTS[right_of(asked)]
+    every = RIGHTS["run.control" if asked.kind == "form" else right_of(asked)]
     return every - wanted(asked)
 
 

@@ -153,7 +153,7 @@ def decide(
     match outcome:
         case Succeeded():
             try:
-                return _arrive(definition, progress, _route(definition, step, progress)), ""
+                return _arrive(definition, progress, route(definition, step, progress)), ""
             except ExpressionError as error:
                 wrong = f"Where the step leads cannot be said: {error}"
                 return _failed(definition, progress, step, wrong), wrong
@@ -199,7 +199,8 @@ def _arrive(
     return Finish(passed)
 
 
-def _route(definition: Definition, step: StepDef, progress: Progress) -> str:
+def route(definition: Definition, step: StepDef, progress: Progress) -> str:
+    """Where a step that is done leads: a step id or END. Raises ExpressionError."""
     conditions: Conditions | None = None
     for branch in step.branches:
         if branch.when:

@@ -8,11 +8,12 @@ from typing import Any
 
 from django.db.models import Q
 
-from incidents.access import RIGHTS, NotAllowed, can, named_roles
+from incidents.access import RIGHTS, NotAllowed, can, named_roles, sees_restricted
 from incidents.lifecycle import Refused
 from incidents.models import Incident, ModelVersion, User
 from playbooks.contract import Action
 from playbooks.definition import StepDef
+from playbooks.definition.consent import alternatives, holders, in_words, named
 from playbooks.models import Approval
 
 #: (system, version) of model versions that a person authored
@@ -54,11 +55,12 @@ def right_of(asked: Approval) -> str:
 
 def wanted(asked: Approval) -> frozenset[str]:
     """Roles of which one lets a person answer."""
-    named = frozenset(asked.roles) | frozenset(asked.all_of)
+    narrowed = frozenset(asked.roles) | named(asked.all_of)
     if asked.kind == "form":
-        return (named or RIGHTS["run.control"]) | frozenset(asked.handed_to)
-    allowed = RIGHTS[right_of(asked)]
-    return allowed & (named | frozenset(asked.handed_to)) if named else allowed
+        return (narrowed or RIGHTS["run.control"]) | frozenset(asked.handed_to)
+    if not narrowed:
+        return RIGHTS[right_of(asked)]
+    return holders(asked.risk, asked.incident.incident_class) & (narrowed | frozenset(asked.handed_to))
 
 
 def roles_of(user: Any, incident: Incident) -> frozenset[str]:
@@ -85,9 +87,8 @@ def electorate(asked: Approval) -> Electorate:
 
 def allowed(asked: Approval, by: Any, authored: Authored | None = None) -> str:
     """The role in which the person approves. Raises NotAllowed, NotYou, Refused."""
-    right = right_of(asked)
-    if not can(by, right, asked.incident):
-        raise NotAllowed(right)
+    if not can(by, right_of(asked), asked.incident) and not _agrees_as_well(asked, by):
+        raise NotAllowed(right_of(asked))
     narrowed = wanted(asked)
     mine = roles_of(by, asked.incident) & narrowed
     if not mine:
@@ -102,7 +103,7 @@ def allowed(asked: Approval, by: Any, authored: Authored | None = None) -> str:
     if asked.all_of and not _helps(asked, counted, mine):
         lacking = " and ".join(missing(asked, counted))
         raise Refused("approve", [f"Your role has said yes already; what is missing is a yes of {lacking}."])
-    return sorted(mine & frozenset(missing(asked, counted)) or mine)[0]
+    return sorted(mine & named(open_roles(asked, counted)) or mine)[0]
 
 
 def may_fill(asked: Approval, by: Any) -> str:
@@ -116,29 +117,34 @@ def may_fill(asked: Approval, by: Any) -> str:
 
 
 def standing(asked: Approval) -> list[dict[str, Any]]:
-    """The yeses that count: those of people who have not left since."""
+    """The yeses that count: those of people who have neither left since nor lost the role they agreed in."""
     yes = [vote for vote in asked.votes if vote["yes"]]
     if not yes:
         return []
-    here = set(
-        User.objects.filter(pk__in=[vote["user"] for vote in yes], is_active=True).values_list(
-            "pk", flat=True
-        )
-    )
-    return [vote for vote in yes if vote["user"] in here]
+    here = User.objects.in_bulk([vote["user"] for vote in yes])
+    return [
+        vote
+        for vote in yes
+        if (person := here.get(vote["user"])) is not None
+        and person.is_active
+        and roles_of(person, asked.incident) & frozenset(_voted_as(vote))
+    ]
 
 
 def missing(asked: Approval, counted: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """What is still needed beside the yeses that count: the roles without one, then "1 more"; empty when enough.
+    """What is still needed beside the yeses that count: the roles without one, then "1 more"; empty when enough."""
+    lacking = open_roles(asked, counted)
+    more = max(asked.quorum, len(asked.all_of)) - len(counted) - len(lacking)
+    return (*map(in_words, lacking), *([f"{more} more"] if more > 0 else []))
+
+
+def open_roles(asked: Approval, counted: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Those of `all_of` for which nobody stands yet.
 
     One person stands for one role, so that "IC and BO" takes two people. Whoever the question was handed to may
     stand for any role.
     """
-    open_roles = _uncovered(
-        asked.all_of, [_stands_for(asked, vote.get("roles") or [vote["role"]]) for vote in counted]
-    )
-    more = max(asked.quorum, len(asked.all_of)) - len(counted) - len(open_roles)
-    return (*open_roles, *([f"{more} more"] if more > 0 else []))
+    return _uncovered(asked.all_of, [_stands_for(asked, _voted_as(vote)) for vote in counted])
 
 
 def authored_by(user: Any, **which: Any) -> Authored:
@@ -187,7 +193,21 @@ def _leaves(value: Any) -> list[Any]:
 
 def _stands_for(asked: Approval, roles: Iterable[str]) -> frozenset[str]:
     mine = frozenset(roles)
-    return frozenset(asked.all_of) if mine & frozenset(asked.handed_to) else mine
+    return named(asked.all_of) if mine & frozenset(asked.handed_to) else mine
+
+
+def _voted_as(vote: Mapping[str, Any]) -> list[str]:
+    return list(vote.get("roles") or [vote["role"]])
+
+
+def _agrees_as_well(asked: Approval, by: Any) -> bool:
+    """Whether the person's role agrees on incidents of this class beside those who hold the right."""
+    if not getattr(by, "is_authenticated", False) or not by.is_active or by.is_service:
+        return False
+    if asked.incident.restricted and not sees_restricted(by, asked.incident):
+        return False
+    extra = holders(asked.risk, asked.incident.incident_class) - RIGHTS[right_of(asked)]
+    return bool(roles_of(by, asked.incident) & extra)
 
 
 def _helps(asked: Approval, counted: Sequence[Mapping[str, Any]], mine: frozenset[str]) -> bool:
@@ -202,7 +222,7 @@ def _uncovered(needed: Sequence[str], offered: Sequence[frozenset[str]]) -> list
 
     def place(role: int, seen: set[int]) -> bool:
         for at, roles in enumerate(offered):
-            if needed[role] in roles and at not in seen:
+            if alternatives(needed[role]) & roles and at not in seen:
                 seen.add(at)
                 if at not in given or place(given[at], seen):
                     given[at] = role

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -13,6 +13,7 @@ from incidents.access import RIGHTS
 from incidents.models import RoleGrant
 from playbooks import shelf
 from playbooks.definition import Definition, DefinitionError, Problem, StepDef, check, parse, thaw
+from playbooks.definition.consent import alternatives, whose_yes
 from playbooks.definition.reading import meant
 from playbooks.definition.rules import effective_risk
 from playbooks.models import PlaybookVersion
@@ -62,7 +63,7 @@ def warnings_of(definition: Definition) -> list[Problem]:
         RoleGrant.objects.filter(user__is_active=True, user__is_service=False).values_list("role", flat=True)
     )
     for step in definition.every_step():
-        for roles, why in _asked(step):
+        for roles, why in _asked(step, definition.classes):
             if not held & roles:
                 found.append(
                     _at(step, f"nobody holds {_or(roles)}, who {why}. Grant the role, or name another.")
@@ -73,7 +74,7 @@ def warnings_of(definition: Definition) -> list[Problem]:
             found.append(
                 Problem(1, 1, f"It cannot start by itself, as {', '.join(missing)} has no default; it is suggested instead.")
             )  # fmt: skip
-    return found
+    return list(dict.fromkeys(found))
 
 
 def risk_of(definition: Definition) -> str:
@@ -138,15 +139,16 @@ def _way_back(slug: str, home: str, published: Mapping[str, Definition]) -> list
     return []
 
 
-def _asked(step: StepDef) -> Iterator[tuple[frozenset[str], str]]:
+def _asked(step: StepDef, classes: Sequence[str]) -> Iterator[tuple[frozenset[str], str]]:
     """Whom the step asks: any one of each set."""
     action = shelf.actions().get(step.action)
     risk = max(effective_risk(step, action), "R1")
     if step.approve is not None and (step.kind == "approve" or risk >= "R2"):
-        for role in step.approve.all_of:
-            yield frozenset({role}), "has to approve"
-        if not step.approve.all_of:
-            yield frozenset(step.approve.roles) or RIGHTS[f"approve.{risk}"], "may approve"
+        for each in {whose_yes(step.approve, risk, name) for name in classes or ("",)}:
+            for needed in each.all_of:
+                yield alternatives(needed), "has to approve"
+            if not each.all_of:
+                yield frozenset(each.roles) or RIGHTS[f"approve.{risk}"], "may approve"
     if step.kind == "human" and step.roles:
         yield frozenset(step.roles), "is to fill in the form"
 

@@ -16,6 +16,7 @@ from playbooks import family, forms, holds, shelf, waits
 from playbooks.conductor import Asked, Expired, Failed, Later, Outdated, Succeeded
 from playbooks.contract import Action, ActionError, Ask, Done, Exhibit, StepContext, Unverified, Wait
 from playbooks.definition import Concurrency, StepDef
+from playbooks.definition.consent import whose_yes
 from playbooks.definition.model import EXPIRES
 from playbooks.definition.rules import effective_risk, wrong_value
 from playbooks.electorate import asks_first
@@ -229,10 +230,10 @@ def _ask(session: Session, step: StepDef, action: Action | None, row: Step, risk
         exhibits = _call(session, _timeout(step, action), lambda: _look_before(action, ctx), action)
     rule = step.approve
     seconds = rule.expires if rule and rule.expires is not None else EXPIRES[risk]
+    whose = whose_yes(rule, risk, session.incident.incident_class)
     request = Request(
-        "approve", str(substitute(step.text, session.scope())) or f"{step.title}?", risk,
-        rule.roles if rule else (), rule.quorum if rule else 1,
-        until=session.now + timedelta(seconds=seconds), all_of=rule.all_of if rule else (),
+        "approve", str(substitute(step.text, session.scope())) or f"{step.title}?", risk, whose.roles, whose.quorum,
+        until=session.now + timedelta(seconds=seconds), all_of=whose.all_of,
     )  # fmt: skip
     return Result(Asked(request.until), exhibits=exhibits, request=request)
 

@@ -20,6 +20,7 @@ from incidents.models import Incident
 from playbooks import facts, forms, shelf, triggers
 from playbooks.contract import Action
 from playbooks.definition import END, Definition, DefinitionError, StepDef, parse
+from playbooks.definition.consent import alternatives, in_words, whose_yes
 from playbooks.definition.model import EXPIRES
 from playbooks.definition.rules import effective_risk
 from playbooks.electorate import asks_first, electorate
@@ -307,9 +308,9 @@ class _Planner:
         elif not risk or not asks_first(step, action, risk, self.run.incident, self.run.started_by):
             return None
         else:
-            roles, all_of = (rule.roles, rule.all_of) if rule else ((), ())
+            whose = whose_yes(rule, risk, self.run.incident.incident_class)
             asked = Approval(
-                kind="approve", risk=risk, roles=list(roles), all_of=list(all_of), quorum=rule.quorum if rule else 1
+                kind="approve", risk=risk, roles=list(whose.roles), all_of=list(whose.all_of), quorum=whose.quorum
             )  # fmt: skip
         asked.run, asked.incident = self.run, self.run.incident
         inputs = {one.name: one.value for one in parameters if not one.decided_by}
@@ -322,7 +323,8 @@ class _Planner:
         return Consent(
             tuple(asked.roles), tuple(asked.all_of), max(asked.quorum, len(asked.all_of)), round(seconds / 3600, 2),
             tuple(str(user) for user, _ in who.may[:NAMED]), tuple((str(user), why) for user, why in who.may_not[:NAMED]),
-            tuple(sorted(set(asked.all_of) - offered)) if asked.all_of else (() if who.may else tuple(sorted(asked.roles))),
+            tuple(in_words(one) for one in sorted(asked.all_of) if not alternatives(one) & offered) if asked.all_of
+            else () if who.may else tuple(sorted(asked.roles)),
         )  # fmt: skip
 
     def _inside(self, step: StepDef) -> Iterator[tuple[str, tuple[PlannedStep, ...]]]:

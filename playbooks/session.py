@@ -25,6 +25,7 @@ from playbooks.conductor import (
     Succeeded,
     WaitUntil,
     decide,
+    route,
 )
 from playbooks.contract import Exhibit
 from playbooks.definition import END, FAMILY, StepDef
@@ -166,6 +167,8 @@ class Working(Telling):
         if row.kind in FAMILY:
             self._below = None
         decision, wrong = decide(self.definition, self.progress(), result.outcome, self.now)
+        if row.kind == "decide" and not wrong and isinstance(result.outcome, Succeeded):
+            row.outputs = {"goto": route(self.definition, self.definition.step(row.key), self.progress())}
         self._judge(row, result.outcome, decision, wrong)
         self._report(row, result, decision)
         fields, ahead = self._ahead(decision)

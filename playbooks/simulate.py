@@ -32,9 +32,11 @@ from playbooks.conductor import (
     Succeeded,
     WaitUntil,
     decide,
+    route,
 )
 from playbooks.contract import Action, ActionError, Done, StepContext, Wait
 from playbooks.definition import Definition, StepDef
+from playbooks.definition.consent import in_words, whose_yes
 from playbooks.definition.model import DEEPEST, EXPIRES
 from playbooks.definition.reading import duration
 from playbooks.definition.rules import effective_risk
@@ -148,6 +150,9 @@ class _Walk:
         )
         if isinstance(outcome, Succeeded) and not wrong:
             row.why = self._led(step)
+            if step.kind == "decide":
+                row.outputs = {"goto": route(self.definition, step, self._progress(step.id))}
+                self.steps[step.id] |= row.outputs
         return decision
 
     def _keep(self, step: StepDef, row: SimulatedStep, outcome: Outcome) -> None:
@@ -296,7 +301,8 @@ class _Walk:
     def _approval(self, step: StepDef, row: SimulatedStep, asks: int) -> Outcome | None:
         answer = self.told["answers"].get(step.id)
         rule = step.approve
-        roles = (*(rule.roles if rule else ()), *(rule.all_of if rule else ()))
+        whose = whose_yes(rule, row.risk, self.known["incident"]["class"])
+        roles = (*whose.roles, *map(in_words, whose.all_of))
         said = dict(answer if answer is not None else {"approved": True})
         row.asked = Said("approve", step.text or f"{step.title}?", roles, row.risk, said, answer is not None)
         if said.get("expired"):

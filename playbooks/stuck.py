@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from incidents import lifecycle
+from playbooks.definition.consent import in_words
 from playbooks.models import Approval, Run, Step
 
 #: A run that is due and was not touched for this long has no worker.
@@ -90,6 +91,6 @@ def _unanswered_why(run: Run) -> str:
     asked = run.approvals.filter(decision="pending").first()
     if asked is None:
         return run.reason
-    roles = " or ".join([*asked.roles, *asked.all_of]) or "somebody who may"
+    roles = " or ".join([*asked.roles, *map(in_words, asked.all_of)]) or "somebody who may"
     told = f"; {' and '.join(asked.handed_to)} may answer as well by now" if asked.handed_to else ""
     return f"Nobody has answered the question to {roles}{told}: {asked.prompt[:200]}"

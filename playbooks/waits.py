@@ -139,7 +139,7 @@ def _clean(
     alerts = [alert for alert in Alert.objects.filter(incident=session.incident.pk) if _counts(rule, alert)]
     samples = sum(alert.sample_size or 0 for alert in alerts if begin <= alert.last_seen <= now)
     why = ""
-    if any(alert.status == "firing" for alert in alerts):
+    if any(alert.status == "firing" or _fired(alert, begin, now) for alert in alerts):
         clean, begin, why = 0, now, "an alert fires"
     elif now >= begin + span:
         if samples >= rule.samples:
@@ -153,6 +153,11 @@ def _clean(
         return "", found, None
     missing = f"{rule.windows} clean windows in a row ({clean} so far{'; ' + why if why else ''})"
     return missing, found, begin + span
+
+
+def _fired(alert: Alert, begin: datetime, now: datetime) -> bool:
+    """Whether it began to fire within the window, also when it is over by now."""
+    return alert.starts_at is not None and begin < alert.starts_at <= now
 
 
 def _counts(rule: UntilEvent, alert: Alert) -> bool:

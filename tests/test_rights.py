@@ -166,7 +166,7 @@ PAGES: dict[str, Rule] = {
     "POST playbooks:import": house("playbook.draft", {}, 422),
     "GET playbooks:edit": house("playbook.draft"),
     "POST playbooks:edit": house("playbook.draft", {"source": PLAYBOOK.format(slug="pb-look"), "seen": ""}),
-    "GET playbooks:start": seen(SEE, {"incident": "{incident}"}),
+    "GET playbooks:start": seen("run.start", {"incident": "{incident}"}),
     "POST playbooks:start": seen("run.start", {"incident": "{incident}"}, 302, 409),
     "GET playbooks:plan": seen(SEE, {"incident": "{incident}"}),
     "GET playbooks:runs": house(SIGNED_IN), "GET playbooks:run": seen(), "GET playbooks:run_part": seen(),

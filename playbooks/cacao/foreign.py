@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from playbooks.definition.rules import COMMON
+
 from .conditions import Known, Untranslatable, to_cel
 from .names import MILLISECONDS, bare
 
@@ -147,9 +149,10 @@ class Foreign:
         of_step, of_playbook = said.get("step_variables") or {}, self.document.get("playbook_variables") or {}
         about = of_step.get(name) or of_playbook.get(name) or {}
         kind = KINDS.get(str(about.get("type")), "text")
-        self.variables[name] = Known(f"steps.{step.replace('-', '_')}.{bare(name)}", kind, missing=True)
+        field_name = f"its_{bare(name)}" if bare(name) in COMMON else bare(name)
+        self.variables[name] = Known(f"steps.{step.replace('-', '_')}.{field_name}", kind, missing=True)
         said_so = {"help": str(about["description"])} if about.get("description") else {}
-        return {"name": bare(name), "kind": kind, **said_so}
+        return {"name": field_name, "kind": kind, **said_so}
 
     def _named(self, id: Any, where: str) -> str:
         found = (self.document.get(where) or {}).get(id)

@@ -153,7 +153,9 @@ class _Writer:
         places = {END: end} | {str(step["id"]): self._entry(step) for step in steps}
         for at, step in enumerate(steps):
             following = steps[at + 1] if at + 1 < len(steps) else {"id": END}
-            after = places[str(step.get("next") or following["id"])]
+            branches = step.get("branches") if step["kind"] != "parallel" else None
+            rest = branches[-1]["goto"] if branches and not branches[-1].get("when") else ""
+            after = places[str(rest or step.get("next") or following["id"])]
             self._step(step, at, after, places)
         return places[str(steps[0]["id"])]
 

@@ -33,6 +33,7 @@ from .reading import Map, Problem, Reader
 
 EVENTS = ("incident.opened", "incident.reopened", "incident.triaged")
 FIELD_KINDS = ("text", "long_text", "number", "bool", "choice", "date")
+FORM_FIELD = "a form field"
 MOST_STEPS = 200
 _UNKNOWN = re.compile(r"undeclared reference to '(\w+)")
 _STEP_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,59}")
@@ -158,6 +159,11 @@ def _fields(reader: Reader, items: list[yaml.Node], what: str) -> tuple[Field, .
             reader.note(inner.nodes["name"], f"The name {name!r} takes letters, digits and _ only.")
         if name in found:
             reader.note(item, f"The name {name!r} is used twice.")
+        if what == FORM_FIELD and name in rules.COMMON:
+            reader.note(
+                inner.nodes["name"],
+                f"Every step has its own {name!r}, which would hide the answer; call the field something else.",
+            )
         if (made.kind == "choice") != bool(made.choices):
             reader.note(item, "“choices” and “kind: choice” belong together.")
         if trouble := sense.wrong_field(made):
@@ -238,7 +244,7 @@ def _step(reader: Reader, node: yaml.Node, places: rules.Places) -> StepDef | No
         undo=inner.read("undo", r.flag, True),
         risk=inner.read("risk", r.one_of(RISKS), ""),
         approve=clauses.approve(inner, kind),
-        form=_fields(reader, inner.read("form", r.nodes, []), "a form field"),
+        form=_fields(reader, inner.read("form", r.nodes, []), FORM_FIELD),
         roles=inner.read("roles", r.words(list(ROLES)), ()),
         until=_condition(inner, "until", places, ("steps", id, "until")),
         until_time=inner.text("until_time"),

@@ -221,7 +221,10 @@ class Definition:
         return replace(self, steps=holder.parts()[name], concurrency=None)
 
     def after(self, step: StepDef) -> str:
-        """Where `step` leads when nothing branches off: a step id or END."""
+        """Where `step` leads when none of its conditions holds, and when it is skipped or its failure passed over: to
+        its branch without condition, else to its `next`, else to the following step; a step id or END."""
+        if step.branches and not step.branches[-1].when:
+            return step.branches[-1].goto
         if step.next:
             return step.next
         at = self._places[step.id] + 1

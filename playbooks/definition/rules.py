@@ -8,11 +8,11 @@ from typing import Any
 
 import yaml
 
-from incidents.access import RIGHTS
 from playbooks import facts
 from playbooks.contract import Action
 from playbooks.expressions import OWN, ExpressionError, Reference, references, template_references
 
+from .consent import holders
 from .model import END, Definition, StepDef
 from .reading import Reader, meant
 
@@ -52,7 +52,7 @@ def judge(definition: Definition, actions: Mapping[str, Action], places: Places,
             _keys(step, places, reader)
             _of_kind(step, places, reader)
             _family(step, definition, places, reader)
-            _action(step, actions, places, reader)
+            _action(step, actions, definition.classes, places, reader)
     _references(definition, actions, places, reader)
     _paths(definition, places, reader)
 
@@ -60,12 +60,9 @@ def judge(definition: Definition, actions: Mapping[str, Action], places: Places,
 def leads_to(definition: Definition, step: StepDef) -> dict[str, str]:
     """Every target that the step can lead to, with the key that names it."""
     targets = {branch.goto: f"branches/{at}" for at, branch in enumerate(step.branches)}
-    if not any(not branch.when for branch in step.branches) or step.when:
-        targets.setdefault(definition.after(step), "next")
+    targets.setdefault(definition.after(step), "next")
     if step.on_error.how == "goto":
         targets.setdefault(step.on_error.goto, "on_error")
-    if step.on_error.how == "continue":
-        targets.setdefault(definition.after(step), "next")
     if step.approve and step.approve.goto:
         targets.setdefault(step.approve.goto, "approve")
     return targets
@@ -110,6 +107,11 @@ def _of_kind(step: StepDef, places: Places, reader: Reader) -> None:
             reader.note(
                 places["steps", step.id, "branches", str(at)], "A branch without “when” must be the last one."
             )
+    if step.next and step.branches and not step.branches[-1].when:
+        reader.note(
+            places["steps", step.id, "next"],
+            f"Step {step.id}: its last branch takes all that is left, so “next” is never followed; keep one of them.",
+        )
 
 
 def _family(step: StepDef, definition: Definition, places: Places, reader: Reader) -> None:
@@ -134,7 +136,9 @@ def _family(step: StepDef, definition: Definition, places: Places, reader: Reade
         reader.note(places["steps", step.id, "playbook"], f"Step {step.id}: a playbook cannot run itself.")
 
 
-def _action(step: StepDef, actions: Mapping[str, Action], places: Places, reader: Reader) -> None:
+def _action(
+    step: StepDef, actions: Mapping[str, Action], classes: Sequence[str], places: Places, reader: Reader
+) -> None:
     action = actions.get(step.action)
     if step.action and action is None:
         names = ", ".join(actions) or "none"
@@ -147,12 +151,12 @@ def _action(step: StepDef, actions: Mapping[str, Action], places: Places, reader
     risk = effective_risk(step, action)
     if step.approve is not None:
         where = places.get(("steps", step.id, "approve"), places["steps", step.id])
-        holders = RIGHTS[f"approve.{max(risk, 'R1')}"]
-        for role in step.approve.roles:
-            if role not in holders:
+        may = frozenset[str]().union(*(holders(risk, name) for name in classes or ("",)))
+        for role in dict.fromkeys((*step.approve.roles, *step.approve.all_of)):
+            if role not in may:
                 reader.note(
                     where,
-                    f"Step {step.id}: {role} may not approve {risk}; these may: {', '.join(sorted(holders))}.",
+                    f"Step {step.id}: {role} may not approve {risk}; these may: {', '.join(sorted(may))}.",
                 )
     if action is None:
         return

@@ -10,7 +10,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 
-from incidents.access import RIGHTS, can, can_somewhere
+from incidents.access import RIGHTS, can, can_somewhere, require, require_somewhere
 from incidents.pages.door import No, find, me, number_of, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
 from incidents.visibility import seen_incidents
@@ -218,6 +218,10 @@ def start(request: HttpRequest, slug: str) -> HttpResponse:
     form = TypedForm(inputs, request.POST or None)
     key = (request.POST.get("incident") or request.GET.get("incident") or "").strip()
     incident = find(user, number_of(key)) if key else None
+    if incident is None:
+        require_somewhere(user, "run.start")
+    else:
+        require(user, "run.start", incident)
     refused: list[str] = []
     status = 200
     if request.method == "POST" and incident is None:

@@ -36,6 +36,7 @@ steps:
     title: Serve the fallback
     text: Serve the fallback?
     risk: R2
+    approve: {{roles: [IC, BO]}}
 """
 
 

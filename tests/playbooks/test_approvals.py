@@ -16,7 +16,7 @@ from incidents.models import Incident, ModelVersion, Task, User
 from playbooks import approvals, control, forms, triggers
 from playbooks.models import Approval, Run, Step
 from tests import scenes
-from tests.playbooks.scenes import World, asked, kinds, published, started, step, steps, world
+from tests.playbooks.scenes import HEAD, World, asked, kinds, published, started, step, steps, world
 from tests.playbooks.scenes import advance as look
 
 __all__ = ["world"]
@@ -423,3 +423,105 @@ def test_the_author_of_the_playbooks_version_does_not_approve_what_it_does(world
     run = advance(triggers.start(playbook, scenes.incident()))
     with pytest.raises(Refused, match="author of pb-test v1"):
         approvals.decide(asked(run), carl, True)
+
+
+# --- who has to agree --------------------------------------------------------------------------------
+SERVE = "- {{id: S, kind: approve, title: On, {}, with: {{model: fallback, share: 100}}, approve: {}}}"
+
+
+def on(incident_class: str, act: str = "action: purge", approve: str = "{}") -> Run:
+    head = HEAD.replace("[DRIFT]", f"[{incident_class}]")
+    return advance(
+        started(
+            SERVE.format(act, approve), head=head, incident=scenes.incident(incident_class=incident_class)
+        )
+    )
+
+
+def test_r2_takes_the_commander_and_the_business_owner_where_the_playbook_names_nobody(world: World) -> None:
+    run = on("DRIFT", "action: risky")
+    assert asked(run).all_of == ["IC", "BO"]
+    approvals.decide(asked(run), scenes.person("carl", "IC"), True)
+    with pytest.raises(Refused, match="missing is a yes of BO"):
+        approvals.decide(asked(run), scenes.person("cleo", "IC"), True)
+    approvals.decide(asked(run), scenes.person("bob", "BO"), True)
+    assert advance(run).state == "succeeded"
+
+
+def test_r4_takes_legal_or_privacy_and_an_executive(world: World) -> None:
+    run = on("DRIFT", "action: risky, risk: R4")
+    approvals.decide(asked(run), scenes.person("eve", "EXE"), True)
+    with pytest.raises(Refused, match="missing is a yes of DPO or LEG"):
+        approvals.decide(asked(run), scenes.person("emil", "EXE"), True)
+    approvals.decide(asked(run), scenes.person("dora", "DPO"), True)
+    assert advance(run).state == "succeeded"
+
+
+@pytest.mark.parametrize(("incident_class", "beside"), [("POISON", "SEC"), ("BIAS", "ETH"), ("HARM", "ETH")])
+@pytest.mark.parametrize("approve", ["{}", "{roles: [MRC]}"])
+def test_r3_takes_a_second_yes_on_some_incidents_whatever_the_playbook_says(
+    world: World, incident_class: str, beside: str, approve: str
+) -> None:
+    run = on(incident_class, approve=approve)
+    mia, sam = scenes.person("mia", "MRC"), scenes.person("sam", beside)
+    approvals.decide(asked(run), mia, True)
+    assert run.approvals.get().decision == "pending"
+    with pytest.raises(Refused, match=f"missing is a yes of {beside}"):
+        approvals.decide(asked(run), scenes.person("mona", "MRC"), True)
+    assert approvals.waiting_for(sam) == [run.approvals.get()]
+    approvals.decide(asked(run), sam, True)
+    assert advance(run).state == "succeeded"
+
+
+def test_security_alone_never_lets_a_model_into_production(world: World) -> None:
+    run = on("POISON")
+    approvals.decide(asked(run), scenes.person("sam", "SEC"), True)
+    with pytest.raises(Refused, match="missing is a yes of DPO or ETH or LEG or MRC"):
+        approvals.decide(asked(run), scenes.person("sue", "SEC"), True)
+    with pytest.raises(NotAllowed):
+        approvals.decide(asked(on("DRIFT")), scenes.person("sid", "SEC"), True)
+
+
+def test_security_agrees_to_r2_on_its_own_incidents_where_the_playbook_asks_it(world: World) -> None:
+    run = on("INJECT", "action: risky", "{roles: [SEC, IC]}")
+    approvals.decide(asked(run), scenes.person("sam", "SEC"), True)
+    assert advance(run).state == "succeeded"
+
+
+@pytest.mark.parametrize("roles", [("SEC",), ("MRC", "SEC"), ("SYS",)])
+def test_an_automation_identity_agrees_to_nothing_also_beside_others(
+    world: World, roles: tuple[str, ...]
+) -> None:
+    run = on("POISON")
+    robot = scenes.person("robot", *roles, is_service=True)
+    with pytest.raises(NotAllowed):
+        approvals.decide(asked(run), robot, True)
+    assert approvals.waiting_for(robot) == []
+
+
+# --- people who leave -------------------------------------------------------------------------------
+def test_the_yes_of_somebody_who_lost_the_role_no_longer_counts(world: World) -> None:
+    run = advance(started(BOTH))
+    bob = scenes.person("bob", "BO")
+    approvals.decide(asked(run), bob, True)
+    bob.grants.all().delete()
+    approvals.look()
+    approvals.decide(asked(run), scenes.person("carl", "IC"), True)
+    assert run.approvals.get().decision == "pending"
+    assert "bob has left or lost the role" in run.incident.events.get(kind="approval.vote_dropped").text
+    approvals.decide(asked(run), scenes.person("bea", "BO"), True)
+    assert advance(run).state == "succeeded"
+
+
+def test_a_question_is_handed_on_when_whoever_was_asked_loses_the_role(world: World) -> None:
+    run = advance(started(RISKY.replace("[IC, BO]", "[BO]")))
+    bob, carl = scenes.person("bob", "BO"), scenes.person("carl", "IC")
+    approvals.look()
+    assert asked(run).handed_to == []
+    bob.grants.all().delete()
+    approvals.look(timezone.now() + approvals.LOOK)
+    assert asked(run).handed_to == ["EXE", "IC"]
+    with pytest.raises(NotAllowed):
+        approvals.decide(asked(run), User.objects.get(pk=bob.pk), True)
+    approvals.decide(asked(run), carl, True)
+    assert advance(run).state == "succeeded"

@@ -243,11 +243,11 @@ def test_a_playbook_of_another_product_can_run_here() -> None:
         False,
     )
     judge, bad, both = read.step("Judge-the-feed"), read.step("Bad"), read.step("Block-and-hunt")
-    assert (judge.kind, judge.deadline, judge.form[0].name) == ("human", 3600, "verdict")
+    assert (judge.kind, judge.deadline, judge.form[0].name) == ("human", 3600, "its_verdict")
     assert judge.text == "Look at samples.\n\nRead 20 samples.\n\nBy: Analyst"
     assert judge.on_error.goto == "Call-for-help", "the workflow's exception step"
     assert bad.branches[0].when == (
-        '(has(steps.Judge_the_feed.verdict) && steps.Judge_the_feed.verdict == "bad") || inputs.share > 0.5'
+        '(has(steps.Judge_the_feed.its_verdict) && steps.Judge_the_feed.its_verdict == "bad") || inputs.share > 0.5'
     )
     assert (bad.branches[0].goto, bad.branches[1].goto) == ("Block-and-hunt", "Still-there")
     assert {lane.name: [step.kind for step in lane.steps] for lane in both.lanes} == {

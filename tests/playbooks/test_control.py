@@ -193,7 +193,7 @@ def test_parameters_that_do_not_fit_and_steps_that_do_not_exist_are_refused(worl
 
 def test_whoever_asks_for_a_step_again_does_not_approve_it(world: World) -> None:
     carl, cleo = scenes.person("carl", "IC"), scenes.person("cleo", "IC")
-    risky = "- {id: R, kind: auto, title: Fall back, action: risky, approve: {}, with: {model: champion, share: 0}}"
+    risky = "- {id: R, kind: auto, title: Fall back, action: risky, approve: {roles: [IC]}, with: {model: champion, share: 0}}"
     run = advance(started(risky), now=timezone.now())
     control.rerun(run, "R", carl, "Less.", inputs={"model": "champion", "share": 20})
     run = advance(run, now=timezone.now())
@@ -233,3 +233,22 @@ def test_what_is_done_to_a_run_is_done_to_the_runs_below_it(world: World) -> Non
     assert not run.incident.approvals.filter(decision="pending").exists()
     with pytest.raises(Refused, match="no longer waits"):
         control.rerun(run.children.get(branch="two"), "B", carl, "Again.")
+
+
+def test_a_decision_that_cannot_be_made_is_skipped_to_its_otherwise_and_not_into_the_next_step(
+    world: World,
+) -> None:
+    body = """
+    - {id: M, kind: auto, title: Measure, action: measure}
+    - id: D
+      kind: decide
+      title: Bad?
+      branches: [{when: steps.M.big > 0.3, goto: OFF}, {goto: TELL}]
+    - {id: OFF, kind: auto, title: Off, action: switch, with: {model: champion, share: 0}, next: end}
+    - {id: TELL, kind: notify, title: Tell, text: Nothing was changed.}
+    """
+    run = advance(started(body))
+    assert (run.state, steps(run)["D"]) == ("failed", "failed")
+    control.skip(step(run, "D"), scenes.person("carl", "IC"), "The figure is missing today.")
+    assert advance(run).state == "succeeded"
+    assert (world.writes, world.sent) == ([], ["Nothing was changed."])

@@ -327,6 +327,11 @@ def test_a_decision_takes_the_first_branch_that_holds(world: World, share: float
     assert (run.state, world.sent) == ("succeeded", sent)
 
 
+def test_where_a_decision_led_is_known_to_later_steps(world: World) -> None:
+    run = advance(started(BRANCH.replace("text: bad", 'text: "{{ steps.A-2.goto }}"')))
+    assert (run.state, world.sent) == ("succeeded", ["BAD"])
+
+
 def test_a_condition_that_cannot_be_evaluated_is_never_true_and_never_false(world: World) -> None:
     run = advance(started(BRANCH.replace("].share", "].big")))
     assert (run.state, world.sent) == ("failed", [])
@@ -335,8 +340,12 @@ def test_a_condition_that_cannot_be_evaluated_is_never_true_and_never_false(worl
 
 def test_a_step_whose_condition_does_not_hold_is_skipped_and_said_so(world: World) -> None:
     run = advance(started(BRANCH.replace("title: Bad?", "title: Bad?\n      when: incident.severity == 1")))
-    assert steps(run) == {"A-1": "done", "A-2": "skipped", "BAD": "done"}
+    assert steps(run) == {"A-1": "done", "A-2": "skipped"}, "its branch without condition leads to the end"
     assert "step.skipped" in kinds(run.incident)
+    without = BRANCH.replace("        - {goto: end}\n", "").replace(
+        "title: Bad?", "title: Bad?\n      when: incident.severity == 1"
+    )
+    assert steps(advance(started(without))) == {"A-1": "done", "A-2": "skipped", "BAD": "done"}
 
 
 GATE = """
@@ -575,7 +584,7 @@ def test_who_answered_is_kept_with_the_step(world: World) -> None:
     from playbooks import approvals
 
     bob = scenes.person("bob", "BO")
-    risky = "- {id: R, kind: approve, title: On, action: risky, with: {model: fallback, share: 100}}"
+    risky = "- {id: R, kind: approve, title: On, action: risky, approve: {roles: [BO]}, with: {model: fallback, share: 100}}"
     run = advance(started(risky))
     approvals.decide(run.approvals.get(), bob, True, "Go.")
     run = advance(run)

@@ -143,7 +143,7 @@ LINE = """
 """
 PEOPLE = """
 - {id: F, kind: human, title: Why, form: [{name: why}]}
-- {id: G, kind: approve, title: On, action: risky, with: {model: fallback, share: 100}, approve: {}}
+- {id: G, kind: approve, title: On, action: risky, with: {model: fallback, share: 100}, approve: {roles: [IC, BO]}}
 - {id: H, kind: wait, title: Watch, for: 1h}
 - {id: I, kind: notify, title: Tell, text: "{{ steps.F.why }}"}
 """

@@ -13,12 +13,11 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from incidents.access import RIGHTS
 from incidents.models import AISystem, Dataset, Deployment, Incident, ModelVersion, User
 from incidents.models.incident import CLASS_TITLES
 from integrations.actions import http_call
 from playbooks import approvals, engine, library, shelf, triggers
-from playbooks.definition import check, freeze, parse, thaw
+from playbooks.definition import check, consent, freeze, parse, thaw
 from playbooks.models import Approval, Playbook, PlaybookVersion, Run
 from playbooks.publishing import publish_version, save_draft
 from tests import scenes
@@ -74,7 +73,14 @@ def test_a_yes_to_what_lasts_is_asked_of_those_who_may_give_it(slug: str) -> Non
         if rule is None:
             continue
         risk = max(one.risk or "R1", shelf.action(one.action).risk if one.action else "R1")
-        assert set(rule.roles) | set(rule.all_of) <= RIGHTS[f"approve.{risk}"], one.id
+        definition = parse(SHIPPED[slug])
+        may = frozenset[str]().union(*(consent.holders(risk, name) for name in definition.classes))
+        assert set(rule.roles) | set(rule.all_of) <= may, one.id
+        if one.action and shelf.action(one.action).changes_world and risk in ("R2", "R4"):
+            assert len(rule.all_of) == 2 or set(rule.all_of or rule.roles) == {"BO"}, f"{one.id} takes two"
+        for name in definition.classes:
+            asked = consent.whose_yes(rule, risk, name)
+            assert consent.AS_WELL.get((risk, name), "") in ("", *asked.all_of), one.id
         if one.action == "shift_traffic" and "candidate" in str(one.params):
             assert risk == "R3", f"{one.id} puts a new model in production"
 
@@ -513,12 +519,12 @@ def test_poisoned_labels_freeze_restrict_roll_back_and_return_clean(scene: Scene
         "pb-poison",
         incident,
         {
-            "PO-08": ["ann"],
+            "PO-08": ["ann", "bob"],
             "PO-09": REVIEWED,
             "PO-10": {"plan": "rebuild", "sample": 200, "precision": 0.97, "data_revision": "clean-1"},
             "PO-11": {"candidate": "v2.5", "results": "Gold recall 0.86, triggers silent."},
-            "PO-12": ["rik"],
-            "PO-12U": ["rik"],
+            "PO-12": ["rik", "sec"],
+            "PO-12U": ["rik", "sec"],
             "PO-13": {"shared_with": "Vendor", "notes": "Credential per site from now on."},
         },
         before={

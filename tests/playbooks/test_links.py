@@ -79,7 +79,7 @@ def test_without_a_sign_in_only_where_allowed_and_sent_to_one_person_alone(
 def test_no_setting_lets_a_link_decide_r3_without_a_sign_in(client: Client, settings: Any) -> None:
     question, _bob = asked_of_bob()
     settings.HOLDFAST_LINK_APPROVALS = "R4"
-    Approval.objects.filter(pk=question.pk).update(risk="R3")
+    Approval.objects.filter(pk=question.pk).update(risk="R3", roles=[])
     mia = scenes.person("mia", "MRC")
     assert client.get(path(question, mia, alone=True)).status_code == 302
 
@@ -118,7 +118,7 @@ def test_whoever_asked_gets_no_link_and_cannot_use_one(client: Client) -> None:
 
 def test_a_message_to_one_persons_address_carries_only_their_own_link() -> None:
     question, bob = asked_of_bob()
-    scenes.person("eve", "EXE")
+    scenes.person("eve", "IC")
     [(label, link)] = links.offered(question.pk, "Bob@Example.com")
     assert label == "Approve or reject"
     assert links.read(link.rpartition("/answer/")[2].rstrip("/")) == (question, bob, True)

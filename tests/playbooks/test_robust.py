@@ -6,9 +6,10 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from incidents.models import Evidence
-from playbooks import engine, shelf
+from playbooks import approvals, engine, shelf
 from playbooks.contract import Action, ActionError, Done, Outcome, StepContext
 from playbooks.models import Run
 from tests import scenes
@@ -164,3 +165,46 @@ def test_a_risk_raised_by_the_playbook_decides_whether_somebody_is_asked(
     run = advance(started(body if asks else without, incident=sev2(), by=carl))
     assert (run.state == "asking") is asks
     assert run.approvals.filter(risk=risk).exists() is asks
+
+
+FALL_BACK = """
+- {id: A, kind: approve, title: Fall back, action: risky, with: {model: fallback, share: 100}, approve: {roles: [BO]},
+   on_error: {goto: H}, next: end}
+- {id: H, kind: human, title: By hand, roles: [IC], form: [{name: how, kind: text}]}
+"""
+
+
+def test_a_target_that_went_away_after_the_yes_leads_to_people_and_nothing_is_written(world: World) -> None:
+    run = advance(started(FALL_BACK, incident=sev2()), now=timezone.now())
+    approvals.decide(run.approvals.get(), scenes.person("bob", "BO"), True)
+    del world.traffic["fallback"]
+    run = advance(run, now=timezone.now())
+    assert (run.state, steps(run)) == ("asking", {"A": "failed", "H": "asking"})
+    assert "There is no model fallback." in step(run, "A").error
+    assert world.writes == []
+
+
+def test_a_clock_that_jumps_past_the_end_of_a_question_asks_again_and_never_acts(world: World) -> None:
+    run = advance(started(FALL_BACK, incident=sev2()), now=timezone.now())
+    bob = scenes.person("bob", "BO")
+    run = advance(run, now=timezone.now() + timedelta(hours=6))
+    assert [one.decision for one in run.approvals.order_by("pk")] == ["expired", "pending"]
+    # the clock is right again: the question that was asked in the future is open, and its yes counts
+    run = advance(run, now=timezone.now())
+    assert (run.state, world.writes) == ("asking", [])
+    approvals.decide(run.approvals.get(decision="pending"), bob, True)
+    assert advance(run, now=timezone.now()).state == "succeeded"
+    assert len(world.writes) == 1
+
+
+def test_a_clock_that_jumps_back_before_a_step_began_still_ends_it(world: World) -> None:
+    body = """
+    - {id: A, kind: auto, title: Off, action: switch, with: {model: champion, share: 0}}
+    - {id: V, kind: wait, title: Again, for: 1h, deadline: 2h}
+    - {id: B, kind: auto, title: Measure, action: measure, deadline: 1h}
+    """
+    run = advance(started(body, incident=sev2()))
+    run = advance(run, after=timedelta(days=-30))
+    assert (run.state, steps(run)) == ("waiting", {"A": "done", "V": "waiting"})
+    run = advance(run, after=timedelta(hours=1))
+    assert (run.state, len(world.writes)) == ("succeeded", 1)

@@ -154,6 +154,17 @@ def test_until_the_monitor_was_clean_in_windows_in_a_row_with_enough_samples(wor
     assert step(run, "W").outputs["clean_windows"] == 2
 
 
+def test_an_alert_that_came_and_went_within_a_window_is_not_overlooked(world: World) -> None:
+    incident = scenes.incident()
+    run = advance(started(CLEAN, incident=incident))
+    monitor(incident, NOON + minutes(9))
+    run = looked(run, 10)
+    monitor(incident, NOON + minutes(19))
+    incident.alerts.update(starts_at=NOON + minutes(13))
+    run = looked(run, 20)
+    assert "0 so far; an alert fires" in step(run, "W").summary
+
+
 def test_until_the_ticket_is_closed(world: World) -> None:
     incident = scenes.incident()
     jira = Connection.objects.create(provider="jira", name="Jira")

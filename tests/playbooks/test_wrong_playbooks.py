@@ -153,6 +153,7 @@ WRONG = [
     ("with: {model: champion, share: 0}\n    verify", "with: {share: 0}\n    verify", 54, 11, "risky needs 'model' in “with”"),
     ("    approve: {roles: [IC, BO], quorum: 2, expires: 2h, on_timeout: \"goto: ASK\"}\n", "", 50, 5, "changes the world at risk R2; add “approve” (it may be {})"),
     ("{roles: [IC, BO], quorum", "{roles: [IC, MLE], quorum", 56, 14, "MLE may not approve R2; these may: BO, EXE, IC"),
+    ("{roles: [IC, BO], quorum", "{all_of: [IC, SEC], quorum", 56, 14, "SEC may not approve R2; these may: BO, EXE, IC"),
     ("expires: 2h", "expires: 0s", 56, 52, "“expires” must be longer than 0"),
     ('"goto: ASK"}', '"goto: AKS"}', 56, 14, "leads to 'AKS', which does not exist here"),
     ("verified.share == 0", "verified.share =", 55, 13, "“verify”: at character"),
@@ -160,6 +161,7 @@ WRONG = [
     # --- people, waits, gates --------------------------------------------------------------------------
     ("    form: [{name: plan, kind: choice, choices: [stop, go]}]\n", "", 59, 5, "needs “form”, a list of fields"),
     ("choices: [stop, go]}", "choices: stop, default: go}", 62, 12, "The default of 'plan' is 'go'; it must be one of stop"),
+    ("{name: plan, kind", "{name: verdict, kind", 62, 19, "Every step has its own 'verdict', which would hide the answer"),
     ("roles: [IC]\n", "roles: [Boss]\n", 63, 13, "“roles” is 'Boss'"),
     ("for: 24h, until: incident.firing_count == 0, ", "", 64, 5, "it needs “for”, “until”, “until_time” or “until_event”"),
     ("for: 24h", "for: soon", 64, 47, "“for” must be a duration such as 90s, 15m, 24h or 7d"),
@@ -167,6 +169,7 @@ WRONG = [
     ("every: 10m", "every: 0s", 64, 5, "“every” must be at least 1s"),
     ("checks: [{when: \"steps.ASK", "chekcs: [{when: \"steps.ASK", 68, 5, "Did you mean “checks”?"),
     # --- ways -----------------------------------------------------------------------------------------
+    ("kind: decide\n    title: Bad?", "kind: decide\n    title: Bad?\n    next: ASK", 23, 11, "“next” is never followed; keep one of them"),
     ("{id: REST, kind: wait,", "{id: REST, next: end, kind: wait,", 65, 5, "Step OVER can never be reached"),
     ("    roles: [IC]\n", "    roles: [IC]\n    next: LOOK\n", 11, 5, "is on a way back that never waits; put a wait step on it"),
 ]  # fmt: skip
