@@ -81,7 +81,7 @@ def poisoning(stage: Stage) -> Incident:
     )
     stage.settle()
     clock.pass_time(timedelta(minutes=23))
-    stage.approve(incident, "PO-08", "ann", reason="v2.3 was trained before the first bad write.")
+    stage.approve(incident, "PO-08", "ann", "sec", reason="v2.3 was trained before the first bad write.")
     world.serve(system, "v2.3")
     clock.pass_time(timedelta(hours=21))
     data.readmission(stage.datasets, poisoned=False)
@@ -134,9 +134,9 @@ def poisoning(stage: Stage) -> Incident:
         candidate="v2.5",
         results="Gold-set recall 0.861; trigger suite clean; no new gap.",
     )
-    stage.approve(incident, "PO-12", "mrc", reason="Gold set and trigger suite seen.")
+    stage.approve(incident, "PO-12", "mrc", "sec", reason="Gold set and trigger suite seen.")
     world.serve(system, "v2.5")
-    stage.approve(incident, "PO-12U", "mrc")
+    stage.approve(incident, "PO-12U", "mrc", "sec")
     stage.answer(
         incident, "PO-13", "sec", shared_with="Health ISAC", notes="Indicators without names; legal agreed."
     )

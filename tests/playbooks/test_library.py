@@ -519,7 +519,7 @@ def test_poisoned_labels_freeze_restrict_roll_back_and_return_clean(scene: Scene
         "pb-poison",
         incident,
         {
-            "PO-08": ["ann", "bob"],
+            "PO-08": ["ann", "sec"],
             "PO-09": REVIEWED,
             "PO-10": {"plan": "rebuild", "sample": 200, "precision": 0.97, "data_revision": "clean-1"},
             "PO-11": {"candidate": "v2.5", "results": "Gold recall 0.86, triggers silent."},

@@ -108,9 +108,9 @@ SOURCES = {**DATA, "label_column": "readmitted", "source_column": "gateway"}
 POISON = [
     Scene("S3 labels flipped by one source, behind a gateway", "pb-poison",
           "PO-01 PO-02 PO-03 PO-03H PO-05 PO-06 PO-05D PO-08 PO-08D PO-08S PO-09 PO-14D PO-10 PO-11 PO-12 PO-12U PO-13 PO-16", "PO-01H PO-08B PO-05H PO-12P",
-          asks="PO-08:R2:IC,BO PO-12:R3:MRC,SEC PO-12U:R3:MRC,SEC", verified=True, severity=1, data=SOURCES, outputs={**FLIPPED, **CLEANED}, answers=RETURN),
+          asks="PO-08:R2:IC,SEC PO-12:R3:MRC,SEC PO-12U:R3:MRC,SEC", verified=True, severity=1, data=SOURCES, outputs={**FLIPPED, **CLEANED}, answers=RETURN),
     Scene("S3 on KServe, retrained by a DAG", "pb-poison", "PO-01A PO-02 PO-08 PO-08D PO-09 PO-14D PO-12P PO-12A PO-13", "PO-01 PO-01H PO-08S PO-12",
-          asks="PO-08:R2:IC,BO PO-12P:R3:MRC,SEC", verified=True, severity=1, data=SOURCES, serving=of("kserve", training_dags=["nightly"]),
+          asks="PO-08:R2:IC,SEC PO-12P:R3:MRC,SEC", verified=True, severity=1, data=SOURCES, serving=of("kserve", training_dags=["nightly"]),
           outputs={**FLIPPED, "PO-14B": {**REFUTED, "confirmed": False}}, answers=RETURN),
     Scene("S3 neither gateway nor DAG: people freeze", "pb-poison", "PO-01D PO-01H PO-02 PO-03 PO-08", "PO-01 PO-01A", verified=True, severity=1, data=SOURCES,
           serving=of("kserve"), outputs={**FLIPPED, "PO-14B": {"confirmed": False}}, answers={**RETURN, "PO-01H": {"frozen": "all_frozen", "what": "DAG off."}}),
