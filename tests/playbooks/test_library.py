@@ -380,7 +380,7 @@ def test_amounts_in_minor_units_are_quarantined_and_two_good_batches_verify(scen
                 "release": True,
             },
             "DQ-13": ["dst"],
-            "DQ-13B": ["ann"],
+            "DQ-13B": ["ann", "bob"],
         },
         before={
             "DQ-12": lambda: scene.data("current", scene_data.payments(seed=3)),
