@@ -71,6 +71,11 @@ class Consent:
     not_these: tuple[tuple[str, str], ...]  #: (name, why) of those who hold a role and may not
     missing: tuple[str, ...]  #: roles that nobody who may answer holds
 
+    @property
+    def each(self) -> list[str]:
+        """`all_of` in words."""
+        return [in_words(needed) for needed in self.all_of]
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:

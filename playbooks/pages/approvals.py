@@ -18,6 +18,7 @@ from incidents.pages.keyset import page_of
 from incidents.visibility import seen_incidents
 from playbooks import shelf
 from playbooks.approvals import answer, decide, objection, waiting_for
+from playbooks.definition.consent import in_words
 from playbooks.electorate import electorate, missing, roles_of, standing, wanted
 from playbooks.forms import InvalidForm, from_json
 from playbooks.models import Approval
@@ -123,6 +124,7 @@ def _one(user: User, asked: Approval) -> dict[str, Any]:
         "inputs": pairs(step.inputs),
         "before": _before(user, asked),
         "holders": [(code, ROLES.get(code, code)) for code in sorted(wanted(asked))],
+        "each": [in_words(needed) for needed in asked.all_of],
         "people": [str(person) for person, _ in who.may] if who else [],
         "may_not": who.may_not if who else (),
         "missing": missing(asked, standing(asked)) if waiting else (),

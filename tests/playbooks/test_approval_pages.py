@@ -153,3 +153,12 @@ def test_the_start_page_shows_what_waits_for_me_and_what_is_stuck(rf: Any) -> No
     assert failed.get_absolute_url() in shown
     request.user = person("rep", "REP")
     assert now_panel(request) == ""
+
+
+def test_the_page_says_whose_yes_is_needed_in_words() -> None:
+    asked = asked_for_approval(person("mia", "MLE"))
+    asked.risk, asked.roles, asked.all_of = "R4", [], ["DPO|LEG", "EXE"]
+    asked.save()
+    shown = page(signed_in(person("eve", "EXE")), asked.get_absolute_url())
+    assert "Still needed: <strong>DPO or LEG, EXE</strong>" in shown
+    assert "One of each: DPO or LEG and EXE." in shown
