@@ -60,12 +60,14 @@ class House(Collector):
     """Backlogs and states, read from the database once per scrape."""
 
     def collect(self) -> Iterator[Metric]:
+        from config import connection_metrics
         from config.health import oldest_event_seconds, oldest_message_seconds
         from config.models import WorkerHeartbeat
         from incidents.lifecycle import OPEN
         from incidents.models import Event, Incident
         from integrations.models import Delivery, InboxMessage
         from playbooks.models import Run
+        from playbooks.stuck import stuck
 
         yield _gauge(
             "holdfast_inbox_messages",
@@ -105,6 +107,12 @@ class House(Collector):
             ("severity",),
             {f"SEV{level}": number for level, number in open_by_severity.annotate(n=Count("pk"))},
         )
+        yield _single(
+            "holdfast_runs_stuck",
+            "Runs that go on only when a person does something.",
+            stuck(Run.objects.all()).count(),
+        )
+        yield from connection_metrics.collect()
         newest = WorkerHeartbeat.objects.order_by("-at").values_list("at", flat=True).first()
         if newest is not None:
             yield _single(

@@ -6,8 +6,9 @@ from prometheus_client import Counter, Histogram
 
 RECEIVED = Counter(
     "holdfast_inbound_messages",
-    "Inbound requests by provider and answer; a duplicate was answered with its first receipt.",
-    ("provider", "answer"),
+    "Inbound requests by connection and answer; a duplicate was answered with its first receipt, and an unknown address "
+    "has no connection.",
+    ("connection", "provider", "answer"),
     registry=None,
 )
 BATCH_ROWS = Histogram(

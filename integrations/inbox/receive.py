@@ -66,13 +66,13 @@ def predispatch(app: Application) -> Application:
 
 
 def _answer(token: str, environ: Environ) -> Answer:
-    label = ""
+    name = label = ""
     try:
         body = _read_body(environ)  # before any answer: a sender that is still writing sees a reset instead
         who = tokens.caller(token)
         if who is None:
             raise problems.unknown_token()
-        label = who.provider.slug if who.provider else ""
+        name, label = who.name, who.provider.slug if who.provider else ""
         answer = _receive(who, environ, body)
     except Problem as problem:
         answer = _told(problem)
@@ -85,7 +85,7 @@ def _answer(token: str, environ: Environ) -> Answer:
     except Exception:
         log.exception("a defect on the inbound path")
         answer = _told(Problem(500, "A defect kept the message from being stored.", "Send it again later."))
-    RECEIVED.labels(label, str(answer[0])).inc()
+    RECEIVED.labels(name, label, str(answer[0])).inc()
     return answer
 
 

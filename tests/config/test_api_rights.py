@@ -65,7 +65,7 @@ TABLE = {
     "GET /incidents/{id}/evidence/": SEEN,
     "GET /incidents/{id}/postmortem/": SEEN,
     "GET /incidents/{id}/context/": SEEN,
-    "POST /incidents/{id}/context/": "401 404 201 409 403 404 403",
+    "POST /incidents/{id}/context/": "401 404 201 201 403 404 403",
     "GET /incidents/{id}/plan/": "401 404 422 422 422 404 422",
     "GET /postmortems/": OPEN,
     "POST /postmortems/": "401 422 422 422 422 422 403",
