@@ -1,4 +1,4 @@
-"""One thread per process that stores inbound messages: many requests share one INSERT and one commit.
+"""Threads that store inbound messages: many requests share one INSERT and one commit.
 
 A request hands in its row and waits; it is answered after the commit that holds the row. While one commit is
 on its way to the disk the next batch gathers, so the rate grows with the load and not with the commits.
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 QUEUE_ROWS, QUEUE_BYTES = 4_000, 64 * 1024 * 1024
 #: Bounds of one commit.
 BATCH_MAX_ROWS, BATCH_MAX_BYTES = 500, 16 * 1024 * 1024
+#: Threads of a process where the database lets several write: one hands in while another's commit is on its way.
+WRITERS = 2
 #: Seconds a request waits for its commit before it is told to come again.
 PATIENCE = 20.0
 
@@ -81,14 +83,14 @@ class Entry:
 
 
 class Writer:
-    """`store` may be called from any thread; the writing thread starts at first use, after the fork."""
+    """`store` may be called from any thread; the writing threads start at first use, after the fork."""
 
     def __init__(self, rows: int = QUEUE_ROWS, size: int = QUEUE_BYTES) -> None:
         self._rows, self._size = rows, size
         self._turn = threading.Condition()
         self._queue: deque[Entry] = deque()
         self._queued_bytes = 0
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._pid = 0
         self._stopping = False
 
@@ -113,22 +115,28 @@ class Writer:
         return entry.stored
 
     def stop(self, timeout: float = 10.0) -> bool:
-        """Store what is queued and end the thread; True when that was done in time."""
+        """Store what is queued and end the threads; True when that was done in time."""
+        deadline = monotonic() + timeout
         with self._turn:
-            thread, self._stopping = self._thread, True
-            self._turn.notify()
-        if thread is None or self._pid != os.getpid():
-            return True
-        thread.join(timeout)
-        return not thread.is_alive()
+            threads = self._threads if self._pid == os.getpid() else []
+            self._stopping = True
+            self._turn.notify_all()
+        for thread in threads:
+            thread.join(max(0.0, deadline - monotonic()))
+        return not any(thread.is_alive() for thread in threads)
 
     def _start(self) -> None:
         self._pid = os.getpid()
         self._queue.clear()  # a parent's requests are not ours to answer
         self._queued_bytes = 0
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="inbox-writer", daemon=True)
-        self._thread.start()
+        count = WRITERS if connection.features.has_select_for_update_skip_locked else 1
+        self._threads = [
+            threading.Thread(target=self._run, name=f"inbox-writer-{number}", daemon=True)
+            for number in range(1, count + 1)
+        ]
+        for thread in self._threads:
+            thread.start()
         # the server's worker process ends through multiprocessing, which skips `atexit`
         util.Finalize(None, self.stop, exitpriority=90)
 

@@ -38,7 +38,8 @@ def kind_of(address: str) -> str:
     parts = urlsplit(address)
     path = re.sub(r"INC-\d+|(?<=/)\d+(?=/)", "N", parts.path)
     path = re.sub(r"^/(systems|playbooks)/(?!new/)[^/]+/", r"/\1/N/", path)
-    return path + "?" + "&".join(sorted(part.partition("=")[0] for part in parts.query.split("&")))
+    # a facet may be chosen many times: what is chosen together does not make a page of another kind
+    return path + "?" + "&".join(sorted({part.partition("=")[0] for part in parts.query.split("&")}))
 
 
 def crawl(started: Browser, demo: Demo, name: str) -> tuple[set[str], list[str]]:

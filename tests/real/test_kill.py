@@ -77,7 +77,7 @@ print(json.dumps({
 
 
 class Load(threading.Thread):
-    """Posts alerts until told to stop; a message that was not accepted is posted again, elsewhere."""
+    """Posts alerts until told to stop, of every system at least one; what was not accepted is posted again, elsewhere."""
 
     def __init__(self, addresses: list[str], number: int) -> None:
         super().__init__(daemon=True)
@@ -88,7 +88,7 @@ class Load(threading.Thread):
 
     def run(self) -> None:
         session, sent = requests.Session(), 0
-        while not self.stopping.is_set():
+        while sent < SYSTEMS or not self.stopping.is_set():
             sent += 1
             key = f"load-{self.number}-{sent}"
             body = {
