@@ -24,6 +24,12 @@ def possible() -> bool:
 
 def fetch_one(sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
     """The first row of what the statement answers. Raises django.db.DatabaseError."""
+    found = fetch_all(sql, values)
+    return found[0] if found else None
+
+
+def fetch_all(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """All rows of what the statement answers. Raises django.db.DatabaseError."""
     from psycopg import Cursor  # only where PostgreSQL is used
 
     connection.close_if_health_check_failed()  # as Django does before a cursor: a restarted database costs nothing
@@ -38,7 +44,7 @@ def fetch_one(sql: str, values: Sequence[Any]) -> tuple[Any, ...] | None:
         with Cursor(raw) as cursor:
             begin = monotonic()
             cursor.execute(sql, values)
-            found: tuple[Any, ...] | None = cursor.fetchone()
+            found: list[tuple[Any, ...]] = cursor.fetchall()
             if connection.queries_logged:  # as a cursor of Django does it
                 connection.queries_log.append({"sql": sql, "time": f"{monotonic() - begin:.3f}"})
             return found

@@ -12,12 +12,10 @@ import threading
 import uuid
 from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import util
 from time import monotonic
-from typing import Any
 
 import orjson
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
@@ -26,6 +24,7 @@ from django.db.models import Q
 from incidents import wake
 from integrations.inbox.counters import BATCH_ROWS
 from integrations.models import InboxMessage
+from playbooks import raw
 
 log = logging.getLogger(__name__)
 
@@ -38,22 +37,22 @@ WRITERS = 2
 #: Seconds a request waits for its commit before it is told to come again.
 PATIENCE = 20.0
 
-_INSERT = {
-    "postgresql": """
-        INSERT INTO integrations_inboxmessage
-               (receipt, connection_id, delivery_key, received_at, headers, body, items, status, attempts, error)
-        SELECT r, c, k, t, h, b, n, 'new', 0, ''
-        FROM jsonb_to_recordset(%s::jsonb)
-             AS message(r uuid, c bigint, k text, t timestamptz, h jsonb, b text, n integer)
-        ON CONFLICT DO NOTHING RETURNING receipt::text""",
-    "sqlite": """
-        INSERT INTO integrations_inboxmessage
-               (receipt, connection_id, delivery_key, received_at, headers, body, items, status, attempts, error)
-        SELECT value ->> 'r', value ->> 'c', value ->> 'k', value ->> 't', value -> 'h', value ->> 'b',
-               value ->> 'n', 'new', 0, ''
-        FROM json_each(%s) WHERE true
-        ON CONFLICT DO NOTHING RETURNING receipt""",
-}
+#: PostgreSQL: one array for each column, bound by the server. The same rows as one JSON text cost the server a
+#: third more with large bodies: it reads their quotes twice.
+_INSERT_ARRAYS = """
+    INSERT INTO integrations_inboxmessage
+           (receipt, connection_id, delivery_key, received_at, headers, body, items, status, attempts, error)
+    SELECT r, c, k, t, h::jsonb, b, n, 'new', 0, ''
+    FROM unnest(%b::uuid[], %b::bigint[], %b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::integer[])
+         AS message(r, c, k, t, h, b, n)
+    ON CONFLICT DO NOTHING RETURNING receipt"""
+_INSERT_JSON = """
+    INSERT INTO integrations_inboxmessage
+           (receipt, connection_id, delivery_key, received_at, headers, body, items, status, attempts, error)
+    SELECT value ->> 'r', value ->> 'c', value ->> 'k', value ->> 't', value -> 'h', value ->> 'b',
+           value ->> 'n', 'new', 0, ''
+    FROM json_each(%s) WHERE true
+    ON CONFLICT DO NOTHING RETURNING receipt"""
 
 
 class NotStored(Exception):
@@ -240,13 +239,7 @@ def _commit_again_if_lost(entries: Sequence[Entry]) -> None:
 
 def _commit(entries: Sequence[Entry]) -> None:
     """One statement, one commit; afterwards every entry knows its receipt."""
-    vendor = connection.vendor
-    rows = orjson.dumps([_row(entry, vendor) for entry in entries]).decode()
-    # on PostgreSQL a single statement commits by itself; SQLite commits when its rows have been read
-    together: AbstractContextManager[Any] = transaction.atomic() if vendor == "sqlite" else nullcontext()
-    with together, connection.cursor() as cursor:
-        cursor.execute(_INSERT[vendor], [rows])
-        new = {uuid.UUID(receipt) for (receipt,) in cursor.fetchall()}
+    new = _insert_arrays(entries) if connection.vendor == "postgresql" else _insert_json(entries)
     for entry in entries:
         if entry.receipt in new:
             entry.stored = entry.receipt
@@ -255,21 +248,36 @@ def _commit(entries: Sequence[Entry]) -> None:
         _find_first_receipts(missing)
 
 
-def _row(entry: Entry, vendor: str) -> dict[str, Any]:
-    if vendor == "sqlite":
-        receipt: str = entry.receipt.hex
-        at = entry.received_at.astimezone(UTC).replace(tzinfo=None).isoformat(" ")
-    else:
-        receipt, at = str(entry.receipt), entry.received_at.isoformat()
-    return {
-        "r": receipt,
-        "c": entry.connection_id,
-        "k": entry.delivery_key,
-        "t": at,
-        "h": entry.headers,
-        "b": entry.body,
-        "n": entry.items,
-    }
+def _insert_arrays(entries: Sequence[Entry]) -> set[uuid.UUID]:
+    columns = (
+        [entry.receipt for entry in entries],
+        [entry.connection_id for entry in entries],
+        [entry.delivery_key for entry in entries],
+        [entry.received_at for entry in entries],
+        [orjson.dumps(entry.headers).decode() for entry in entries],
+        [entry.body for entry in entries],
+        [entry.items for entry in entries],
+    )
+    return {receipt for (receipt,) in raw.fetch_all(_INSERT_ARRAYS, columns)}
+
+
+def _insert_json(entries: Sequence[Entry]) -> set[uuid.UUID]:
+    rows = [
+        {
+            "r": entry.receipt.hex,
+            "c": entry.connection_id,
+            "k": entry.delivery_key,
+            "t": entry.received_at.astimezone(UTC).replace(tzinfo=None).isoformat(" "),
+            "h": entry.headers,
+            "b": entry.body,
+            "n": entry.items,
+        }
+        for entry in entries
+    ]
+    # SQLite commits when its rows have been read
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_INSERT_JSON, [orjson.dumps(rows).decode()])
+        return {uuid.UUID(receipt) for (receipt,) in cursor.fetchall()}
 
 
 def _find_first_receipts(entries: Sequence[Entry]) -> None:
