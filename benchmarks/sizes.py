@@ -25,6 +25,8 @@ class Sizes:
     many_runs: int = 10_000  #: at once
     deliveries: int = 5_000  #: to four vendors together
     idle_seconds: float = 15.0
+    worlds: tuple[int, ...] = (1_000, 100_000)  #: incidents, with ten alerts and fifty events each
+    page_requests: int = 30  #: of each page, by each viewer
 
     @classmethod
     def chosen(cls) -> Self:
@@ -35,5 +37,5 @@ class Sizes:
         return cls(
             accept_seconds=1.0, accept_pairs=1, accept_pairs_busy=3, alerts_per_post=(1, 20), connections=(1, 64),
             walk_seconds=2.0, existing=(10_000, 100_000), drain_alerts=4_000, drain_rounds=2, runs=30, step_pairs=3, many_runs=500,
-            deliveries=400, idle_seconds=6.0,
+            deliveries=400, idle_seconds=6.0, worlds=(1_000, 10_000), page_requests=10,
         )  # fmt: skip

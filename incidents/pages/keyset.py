@@ -61,6 +61,11 @@ def _beyond(order: Sequence[str], at: Sequence[Any]) -> Q:
     return found
 
 
+def place_of(row: Model, order: Sequence[str]) -> str:
+    """The cursor of the page that begins after `row`."""
+    return _cursor(row, order, ">")
+
+
 def _cursor(row: Model, order: Sequence[str], direction: str) -> str:
     values = [getattr(row, column.removeprefix("-")) for column in order]
     said = [value.isoformat() if isinstance(value, datetime) else value for value in values]
