@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,9 @@ def part(sizes: Sizes, folder: Path, postgres: Postgres, redis: Redis) -> Part:
     for incidents in sizes.worlds:
         data = folder / f"pages-{incidents}"
         data.mkdir()
-        inside = installation_env(data, {"DATABASE_URL": postgres.createdb(f"pages{incidents}"), "HOLDFAST_LOG_LEVEL": "ERROR"})
+        inside = installation_env(
+            data, {"DATABASE_URL": postgres.createdb(f"pages{incidents}"), "HOLDFAST_LOG_LEVEL": "ERROR"}
+        )
         built = _run(inside, "benchmarks.world", str(incidents))
         found.raw[f"world {incidents}"] = built
         worlds.append((World.of(incidents), measured(inside, sizes.page_requests)))
@@ -123,7 +126,10 @@ def addresses() -> dict[str, str]:
 
     few = [f"system-{n:04d}" for n in range(12)]
     open_ones = Incident.objects.filter(system__slug__in=few, restricted=False, closed_at=None)
-    one = open_ones.filter(alert_count__lt=100).order_by("-pk")[0]
+    alert = Alert.objects.filter(incident__in=open_ones, incident__alert_count__lt=100).order_by("-incident")[
+        0
+    ]
+    one = open_ones.get(pk=alert.incident_id)
     storm = Incident.objects.order_by("-alert_count")[0]
     asked = Approval.objects.filter(decision="pending", incident__in=open_ones).order_by("pk").first()
     run = Run.objects.filter(incident__in=open_ones, state="paused").order_by("pk").first()
@@ -132,7 +138,6 @@ def addresses() -> dict[str, str]:
         name: place_of(Incident.objects.order_by(*order)[middle], order)
         for name, (_, order) in SORTS.items() if name != "severity"
     }  # fmt: skip
-    alert = Alert.objects.filter(incident=one).order_by("pk")[0]
     seen = Alert.objects.order_by("-last_seen", "-id")[Alert.objects.count() // 2]
     hook = Connection.objects.filter(provider="webhook").order_by("pk")[0]
     found = {
@@ -196,7 +201,9 @@ def measure(requests: int, only: str = "", viewers: list[str] | None = None) -> 
     found: dict[str, Any] = {}
     for viewer in viewers or VIEWERS:
         client = Client(HTTP_HOST="127.0.0.1")
-        client.force_login(User.objects.get(username=viewer), backend="django.contrib.auth.backends.ModelBackend")
+        client.force_login(
+            User.objects.get(username=viewer), backend="django.contrib.auth.backends.ModelBackend"
+        )
         one_viewer = found.setdefault(viewer, {})
         for name, path in places.items():
             answer = client.get(path)
@@ -206,13 +213,17 @@ def measure(requests: int, only: str = "", viewers: list[str] | None = None) -> 
                 raise RuntimeError(f"{path} answered {answer.status_code} to {viewer}")
             _first_bytes(answer)
             with _asked() as queries:
-                _first_bytes(client.get(path))
+                _ask(client, path)
             one_viewer[name] = {
-                "ms": _timed(lambda path=path: _first_bytes(client.get(path)), requests),  # type: ignore[misc]
+                "ms": _timed(partial(_ask, client, path), requests),
                 "queries": len(queries), "scans": scans(queries),
             }  # fmt: skip
             settle()
     return found
+
+
+def _ask(client: Any, path: str) -> None:
+    _first_bytes(client.get(path))
 
 
 def _first_bytes(answer: Any) -> None:

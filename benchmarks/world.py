@@ -304,10 +304,9 @@ def _ids(cursor: Any, model: Any) -> str:
 
 
 def _storm_of(world: World, each: int) -> str:
-    """SQL: the incident of row n, `each` per incident, the last ones in a storm."""
-    size = max(each, int(world.incidents * each * STORM))
-    first = world.incidents * each - STORMS * size
-    return f"CASE WHEN n > {first} THEN {world.incidents} - (n % {STORMS}) ELSE 1 + (n - 1) / {each} END"
+    """SQL: the incident of row n, `each` per incident; some of them went to a storm."""
+    every = int(1 / STORM / STORMS)
+    return f"CASE WHEN n % {every} = 0 THEN {world.incidents} - n / {every} % {STORMS} ELSE 1 + (n - 1) / {each} END"
 
 
 def _alerts(world: World, cursor: Any) -> Iterator[tuple[str, int]]:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
 from incidents.access import can, can_somewhere
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 from playbooks.models import Approval
 
 #: Pages that show each person only the rows that they may see; a role on one system opens them.
@@ -54,8 +54,7 @@ def entries_of(user: Any) -> list[tuple[str, str, str]]:
 def _count(title: str, user: Any) -> int:
     if title != "Approvals":
         return 0
-    seen = seen_incidents(user)
-    return Approval.objects.filter(decision="pending", incident__in=seen).count()
+    return about_seen(Approval.objects.filter(decision="pending"), user).count()
 
 
 @lru_cache(maxsize=1)

@@ -18,6 +18,8 @@ log = logging.getLogger("config.requests")
 
 #: Key in the WSGI environment under which the matched route is left for the measuring wrapper.
 ROUTE = "holdfast.route"
+#: Addresses that are answered before Django, and what metrics call them.
+IN_FRONT = {"/inbound/": "/inbound/<token>/", "/news/": "/news/<subject>"}
 #: Seconds after which an answered request is worth a line.
 SLOW = 2.0
 
@@ -73,7 +75,9 @@ def measured(application: WsgiApplication) -> WsgiApplication:
 
 def _tell(environ: dict[str, Any], status: int, seconds: float) -> None:
     method, path = environ.get("REQUEST_METHOD", "GET"), environ.get("PATH_INFO", "/")
-    route = environ.get(ROUTE) or ("/inbound/<token>/" if path.startswith("/inbound/") else "other")
+    route = environ.get(ROUTE) or next(
+        (name for start, name in IN_FRONT.items() if path.startswith(start)), "other"
+    )
     metrics.observe_request(method, route, status, seconds)
     level = logging.WARNING if status >= 500 or seconds > SLOW else logging.DEBUG
     log.log(level, "%s %s %d %.0f ms", method, path, status, seconds * 1000)

@@ -13,8 +13,9 @@ from django.urls import reverse
 from config.navigation import entries_of
 from incidents import search
 from incidents.access import can, can_somewhere, visible
-from incidents.models import Alert, Incident
+from incidents.models import Incident
 from incidents.pages.door import me, signed_in
+from incidents.pages.keyset import page_of
 from incidents.visibility import visible_alerts, visible_systems
 from integrations.models import Connection
 from playbooks.models import Playbook
@@ -90,15 +91,15 @@ def _playbooks(user: Any, words: str) -> list[Hit]:
 
 
 def _alerts(user: Any, words: str) -> list[Hit]:
-    newest = Alert.objects.order_by("-last_seen", "-id").values("pk")[:NEWEST_ALERTS]
     rows = visible_alerts(user).filter(
-        Q(title__icontains=words) | Q(fingerprint=words) | Q(metric__iexact=words), pk__in=newest
+        Q(title__icontains=words) | Q(fingerprint=words) | Q(metric__iexact=words)
     )
+    hits = page_of(rows, ("-last_seen", "-id"), size=EACH, look=NEWEST_ALERTS).rows
     return [
         Hit(
             a.title, reverse("incidents:alert", args=[a.pk]), f"{a.get_status_display().lower()} · {a.source}"
         )
-        for a in rows.order_by("-last_seen", "-id")[:EACH]
+        for a in hits
     ]
 
 

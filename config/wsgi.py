@@ -22,13 +22,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 
 def build() -> object:
-    """Django, the inbound path in front of it, measuring around both, and trusted proxies outermost."""
+    """Django, the inbound path and the news of open pages in front of it, measuring around both, and trusted proxies outermost."""
     django = get_wsgi_application()
     from config.demo.gateway import mounted
     from config.observability import measured
+    from incidents import news
     from integrations.inbox.receive import predispatch
 
-    application = measured(mounted(predispatch(django)))
+    application = measured(mounted(predispatch(news.fronted(django))))
     if settings.HOLDFAST_TRUSTED_PROXIES:
         application = wrap_wsgi_with_proxy_headers(application, settings.HOLDFAST_TRUSTED_PROXIES)
     return application

@@ -129,22 +129,31 @@ def require(user: Any, right: str, incident: Incident | None = None, system_id: 
 
 def visible(user: Any, incidents: QuerySet[Incident]) -> QuerySet[Incident]:
     """Only the incidents that the user may see; the others are absent, also from counts."""
+    rule = seeing(user)
+    return incidents if rule is None else incidents.filter(rule)
+
+
+def seeing(user: Any, via: str = "") -> Q | None:
+    """Which incidents the user may see, as a condition on them (or on what hangs on them: `via="incident__"`);
+    None when it is all of them.
+
+    It joins nothing that would double rows, and names systems by number, so that an index can serve it.
+    """
     if not user.is_authenticated:
-        return incidents.none()
-    if user.is_superuser:
-        return incidents
-    everywhere = user.role_codes()
-    seeing, secret = RIGHTS["incident.see"], RIGHTS["incident.see_restricted"]
-    mine = Q(owner=user) | Q(roles__user=user) | Q(reported_by=user, restricted=False)
-    if everywhere & secret:
-        return incidents
-    on_systems = user.grants.exclude(system=None)
-    mine |= Q(system__in=on_systems.filter(role__in=secret).values("system_id"))
-    if everywhere & seeing:
-        allowed = Q(restricted=False) | mine
-    else:
-        allowed = (
-            Q(restricted=False, system__in=on_systems.filter(role__in=seeing).values("system_id")) | mine
-        )
-    # a subquery keeps the outer query free of the join's duplicates, so counts and pages stay right
-    return incidents.filter(pk__in=incidents.model._default_manager.filter(allowed).values("pk"))
+        return Q(**{f"{via}pk__in": []})
+    if user.is_superuser or user.role_codes() & RIGHTS["incident.see_restricted"]:
+        return None
+    rule = Q(**{f"{via}owner": user}) | Q(**{f"{via}pk__in": user.incident_roles.values("incident")})
+    if secret := _systems(user, "incident.see_restricted"):
+        rule |= Q(**{f"{via}system__in": secret})
+    if user.role_codes() & RIGHTS["incident.see"]:
+        return rule | Q(**{f"{via}restricted": False})
+    rule |= Q(**{f"{via}reported_by": user, f"{via}restricted": False})
+    if some := _systems(user, "incident.see"):
+        rule |= Q(**{f"{via}system__in": some, f"{via}restricted": False})
+    return rule
+
+
+def _systems(user: User, right: str) -> list[int]:
+    """Systems on which the user holds a role with the right."""
+    return sorted({on for role, on in user._granted() if on is not None and role in RIGHTS[right]})

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet, Sum
 
+from incidents import lifecycle
 from incidents.models import Alert, Incident, ResponseDue
 
 #: measure → (title, from column, to column)
@@ -42,41 +43,41 @@ def figures(incidents: QuerySet[Incident], *, days: int, now: datetime) -> dict[
             "mean": statistics.fmean(spans) if spans else None,
             "p90": statistics.quantiles(spans, n=10)[-1] if len(spans) > 1 else (spans[0] if spans else None),
         }
-    mitigated = (
-        real.exclude(mitigated_at=None).count() + real.filter(mitigated_at=None, reopened_count__gt=0).count()
-    )
-    reopened = real.filter(reopened_count__gt=0).count()
-    dues = ResponseDue.objects.filter(incident__in=period.values("pk"))
-    met = dues.exclude(met_at=None)
-    late_open = dues.filter(met_at=None, due_at__lt=now).count()
-    in_time = met.filter(met_at__lte=F("due_at")).count()
-    judged = met.count() + late_open
-    attached = Alert.objects.filter(incident__in=period.values("pk"))
-    confirmed = attached.filter(incident__in=real.values("pk")).count()
+    true = ~Q(state="false_positive")
+    n = period.aggregate(
+        all=Count("pk"), real=Count("pk", filter=true), people=Count("pk", filter=Q(detection_source="person")),
+        open=Count("pk", filter=Q(state__in=lifecycle.OPEN)), reports=Sum("report_count", default=0),
+        reopened=Count("pk", filter=true & Q(reopened_count__gt=0)), recurrences=Count("pk", filter=true & Q(recurrence_of__isnull=False)),
+        mitigated=Count("pk", filter=true & (Q(mitigated_at__isnull=False) | Q(reopened_count__gt=0))),
+        attached=Sum("alert_count", default=0), confirmed=Sum("alert_count", filter=true, default=0),
+    )  # fmt: skip
+    dues = ResponseDue.objects.filter(incident__in=period.values("pk")).aggregate(
+        met=Count("pk", filter=Q(met_at__isnull=False)), in_time=Count("pk", filter=Q(met_at__lte=F("due_at"))),
+        late=Count("pk", filter=Q(met_at=None, due_at__lt=now)),
+    )  # fmt: skip
+    judged = dues["met"] + dues["late"]
     suppressed = Alert.objects.filter(
         Q(incident=None) | Q(incident__in=incidents.order_by().values("pk")),
         disposition="suppressed",
         first_seen__gte=now - timedelta(days=days),
     ).count()
-    reports = period.aggregate(n=Sum("report_count"))["n"] or 0
     by_class = real.values("incident_class").annotate(n=Count("pk")).order_by("-n", "incident_class")
     by_severity = real.values("severity").annotate(n=Count("pk")).order_by("severity")
-    people = period.filter(detection_source="person").count()
     return {
         "period": {"days": days, "until": now.isoformat()},
-        "incidents": real.count(),
-        "open": real.filter(Q(state__in=("detected", "triaged", "mitigated", "post_mortem"))).count(),
-        "false_positives": period.filter(state="false_positive").count(),
+        "incidents": n["real"],
+        "open": n["open"],
+        "false_positives": n["all"] - n["real"],
         "by_class": {row["incident_class"] or "?": row["n"] for row in by_class},
         "by_severity": {f"SEV{row['severity']}": row["n"] for row in by_severity},
         "times": times,
-        "reopen_rate": {"value": _share(reopened, mitigated), "n": mitigated},
-        "recurrences": real.exclude(recurrence_of=None).count(),
-        "targets_met": {"value": _share(in_time, judged), "n": judged},
-        "alert_precision": {"value": _share(confirmed, attached.count()), "n": attached.count()},
+        "reopen_rate": {"value": _share(n["reopened"], n["mitigated"]), "n": n["mitigated"]},
+        "recurrences": n["recurrences"],
+        "targets_met": {"value": _share(dues["in_time"], judged), "n": judged},
+        "alert_precision": {"value": _share(n["confirmed"], n["attached"]), "n": n["attached"]},
         "alerts_suppressed": suppressed,
-        "compression": {"value": reports / period.count() if period.count() else None, "n": period.count()},
-        "found_by_people": {"value": _share(people, period.count()), "n": period.count()},
+        "compression": {"value": n["reports"] / n["all"] if n["all"] else None, "n": n["all"]},
+        "found_by_people": {"value": _share(n["people"], n["all"]), "n": n["all"]},
     }
 
 

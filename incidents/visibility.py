@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import Q, QuerySet
+from django.db.models import Model, Q, QuerySet
 
-from incidents.access import RIGHTS, can, visible
+from incidents.access import RIGHTS, can, seeing, visible
 from incidents.models import AISystem, Alert, Incident
+
+Row = TypeVar("Row", bound=Model)
 
 
 def seen_incidents(user: Any) -> QuerySet[Any, Any]:
@@ -15,13 +17,21 @@ def seen_incidents(user: Any) -> QuerySet[Any, Any]:
     return visible(user, Incident.objects.all()).order_by().values("pk")
 
 
+def about_seen(rows: QuerySet[Row], user: Any, *, or_none: bool = False) -> QuerySet[Row]:
+    """Those of `rows` whose `incident` the user may see; with `or_none` also those about none."""
+    rule = seeing(user, "incident__")
+    if rule is not None:
+        return rows.filter(rule | Q(incident=None) if or_none else rule)
+    return rows if or_none else rows.filter(incident__isnull=False)
+
+
 def visible_alerts(user: Any) -> QuerySet[Alert]:
     """Alerts of incidents that the user sees, and unattached ones for those who see incidents."""
-    seen = seen_incidents(user)
-    attached = Q(incident__in=seen)
     if can(user, "incident.see"):
-        return Alert.objects.filter(attached | Q(incident=None))
-    return Alert.objects.filter(attached | Q(incident=None, system__in=_granted(user)))
+        return about_seen(Alert.objects.all(), user, or_none=True)
+    loose = Q(incident=None, system__in=_granted(user))
+    rule = seeing(user, "incident__")
+    return Alert.objects.all() if rule is None else Alert.objects.filter(rule | loose)
 
 
 def visible_systems(user: Any) -> QuerySet[AISystem]:

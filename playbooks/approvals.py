@@ -10,9 +10,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from incidents.access import RIGHTS, NotAllowed, can, visible
+from incidents.access import RIGHTS, NotAllowed, can
 from incidents.lifecycle import Refused
-from incidents.models import Incident, Task
+from incidents.models import Task
+from incidents.visibility import about_seen
 from incidents.wake import wake
 from playbooks import forms
 from playbooks.definition.consent import alternatives, in_words
@@ -106,7 +107,7 @@ def objection(approval: Approval, by: Any, authored: Authored | None = None) -> 
 def waiting_for(user: Any, limit: int = 50) -> list[Approval]:
     """Pending questions that this person may answer, the most urgent first."""
     pending = (
-        Approval.objects.filter(decision="pending", incident__in=visible(user, Incident.objects.all()))
+        about_seen(Approval.objects.filter(decision="pending"), user)
         .select_related("incident__system", "run__playbook", "run__started_by", "run__version", "step")
         .defer("run__version__source", "run__version__frozen")
         .prefetch_related("incident__roles")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -59,14 +60,31 @@ def stuck(rows: QuerySet[Run]) -> QuerySet[Run]:
 
 def explain(run: Run) -> Stuck:
     """Why the run is stuck, and what would help. A run that is not stuck is explained by what it waits for."""
-    here = run.steps.filter(key=run.cursor.get("next", "")).order_by("-attempt").first()
+    return explain_all([run])[0]
+
+
+def explain_all(runs: Sequence[Run]) -> list[Stuck]:
+    """The same for many, with as many queries as for one."""
+    ids = [run.pk for run in runs]
+    standing = Step.objects.filter(run__in=ids, key__in={run.cursor.get("next", "") for run in runs})
+    steps = {(step.run_id, step.key): step for step in standing.order_by("attempt")}
+    pending = Approval.objects.filter(
+        run__in=[run.pk for run in runs if run.state == "asking"], decision="pending"
+    )
+    asked = {one.run_id: one for one in pending.order_by("requested_at")}
+    return [
+        _explained(run, steps.get((run.pk, run.cursor.get("next", ""))), asked.get(run.pk)) for run in runs
+    ]
+
+
+def _explained(run: Run, here: Step | None, asked: Approval | None) -> Stuck:
     now = timezone.now()
     if run.state == "failed":
         return Stuck(run, run.reason or "It failed.", here, ("retry", "skip"))
     if run.state == "paused":
         return Stuck(run, run.reason or "It is paused.", here, ("resume", "cancel"))
     if run.state == "asking":
-        return Stuck(run, _unanswered_why(run), here, ("skip", "cancel"))
+        return Stuck(run, _unanswered_why(run, asked), here, ("skip", "cancel"))
     if run.wake_at is not None and run.wake_at < now - OVERDUE:
         why = "It is due, and no worker has taken it. Look whether a worker is running (/readyz says it)."
         return Stuck(run, why, here, ("cancel",))
@@ -87,8 +105,7 @@ def _unanswered(before: datetime) -> Q:
     return Q(Exists(late), state="asking")
 
 
-def _unanswered_why(run: Run) -> str:
-    asked = run.approvals.filter(decision="pending").first()
+def _unanswered_why(run: Run, asked: Approval | None) -> str:
     if asked is None:
         return run.reason
     roles = " or ".join([*asked.roles, *map(in_words, asked.all_of)]) or "somebody who may"

@@ -13,7 +13,7 @@ from incidents.api.base import Api, read
 from incidents.api.pages import DueFirst
 from incidents.api.queries import IncidentKey, OneOrMore, Query
 from incidents.models import Clock
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 
 
 class ClockSerializer(serializers.ModelSerializer):
@@ -50,8 +50,7 @@ class ClockViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     queryset = Clock.objects.all()
 
     def get_queryset(self) -> QuerySet[Clock]:
-        seen = seen_incidents(self.request.user)
-        return Clock.objects.filter(incident__in=seen).select_related("incident")
+        return about_seen(Clock.objects.all(), self.request.user).select_related("incident")
 
     @extend_schema(summary="Clocks, the next one due first", parameters=[ClockQuery])
     def list(self, request: Request) -> Response:

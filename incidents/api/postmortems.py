@@ -17,7 +17,7 @@ from incidents.api.fields import PersonField
 from incidents.api.queries import IncidentKey, OneOrMore, Query
 from incidents.models import ActionItem, ContributingFactor, Incident, PostMortem, Review
 from incidents.models.people import ROLES
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 
 
 class ActionItemSerializer(serializers.ModelSerializer):
@@ -126,9 +126,8 @@ class PostMortemViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet)
     queryset = PostMortem.objects.all()
 
     def get_queryset(self) -> QuerySet[PostMortem]:
-        seen = seen_incidents(self.request.user)
         return (
-            PostMortem.objects.filter(incident__in=seen)
+            about_seen(PostMortem.objects.all(), self.request.user)
             .select_related("incident")
             .prefetch_related("incident__action_items__owner", "factors", "reviews__by")
         )

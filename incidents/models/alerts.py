@@ -185,6 +185,12 @@ class Alert(models.Model):
             models.Index(fields=["incident", "-last_seen"], name="alerts_of_incident"),
             models.Index(fields=["-last_seen", "-id"], name="alerts_newest_first"),
             models.Index(
+                fields=["-last_seen", "-id"], condition=Q(status="firing"), name="firing_alerts_newest_first"
+            ),
+            models.Index(
+                fields=["first_seen"], condition=Q(disposition="suppressed"), name="suppressed_alerts_by_time"
+            ),
+            models.Index(
                 fields=["grouping_key"],
                 condition=Q(incident=None, status="firing"),
                 name="waiting_alerts_by_key",

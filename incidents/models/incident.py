@@ -148,6 +148,8 @@ class Incident(ConcurrentTransitionMixin, models.Model):
         indexes = [
             models.Index(fields=["state", "severity", "-detected_at"], name="incidents_by_state"),
             models.Index(fields=["-detected_at", "-id"], name="incidents_newest_first"),
+            models.Index(fields=["severity", "-detected_at", "-id"], name="incidents_worst_first"),
+            models.Index(fields=["-updated_at", "-id"], name="incidents_last_changed_first"),
             models.Index(fields=["system", "-detected_at"], name="incidents_of_system"),
             models.Index(fields=["grouping_key", "-id"], name="incidents_by_grouping_key"),
             models.Index(fields=["mitigated_at"], condition=~Q(open_key=None), name="held_open_keys"),

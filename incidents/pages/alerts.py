@@ -17,9 +17,11 @@ from incidents.pages.keyset import page_of
 from incidents.visibility import visible_alerts
 
 SIZE = 40
+#: Alerts looked through for one page of a search; the next page goes on from there.
+LOOK = 10_000
 VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
     "": ("Firing", {"status": "firing"}),
-    "watching": ("Watched", {"status": "firing", "disposition": "watching"}),
+    "watching": ("Watched", {"status": "firing", "disposition": "watching", "incident": None}),
     "suppressed": ("Suppressed", {"disposition": "suppressed"}),
     "silenced": ("Silenced", {"status": "firing", "silence__isnull": False}),
     "all": ("All", {}),
@@ -44,8 +46,11 @@ def alerts(request: HttpRequest) -> HttpResponse:
             | Q(metric__icontains=words)
             | Q(fingerprint=words)
         )
+    filtered = any(asked.get(name) for name in ("q", "level", "source"))
+    # what fires is few and has its index; of all others an index knows only their order
+    look = LOOK if view == "suppressed" or (view == "all" and filtered) else 0
     context = {
-        "page": page_of(rows, ("-last_seen", "-id"), asked.get("at", ""), SIZE),
+        "page": page_of(rows, ("-last_seen", "-id"), asked.get("at", ""), SIZE, look=look),
         "views": [(name, title, name == view) for name, (title, _) in VIEWS.items()],
         "view": view,
         "levels": [(code, title, asked.get("level") == code) for code, title in LEVELS],
@@ -53,7 +58,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
         "source": asked.get("source", ""),
         "sees_silences": can(me(request), "incident.see"),
         "sees_connections": can(me(request), "config.see"),
-        "filtered": any(asked.get(name) for name in ("q", "level", "source")),
+        "filtered": filtered,
     }
     return render(request, "incidents/alerts.html", context)
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
-from incidents import drafts, explaining, lifecycle
+from incidents import drafts, explaining, lifecycle, news
 from incidents.access import RIGHTS, can, visible
 from incidents.models import Event, Incident
 from incidents.pages import forms, live, panels
@@ -59,6 +59,7 @@ def show(
     user = me(request)
     context: dict[str, Any] = {
         "incident": incident,
+        "news": news.of(incident.pk),  # before the facts: what changes meanwhile is news
         "refused": reasons_of(refused) if refused is not None else [],
         "refused_at": at,
         "status": live.part(request, "incidents/parts/status.html", _status(request, incident)),

@@ -21,44 +21,73 @@ class Page:
     rows: list[Any]
     next: str = ""
     previous: str = ""
+    looked: int = 0  #: how many rows were looked through for these, when it were not all
 
 
-def page_of(rows: QuerySet[Any], order: Sequence[str], cursor: str = "", size: int = 30) -> Page:
+def page_of(
+    rows: QuerySet[Any], order: Sequence[str], cursor: str = "", size: int = 30, *, look: int = 0
+) -> Page:
     """One page of `rows` in `order`: non-null columns (`-` for descending), the last one unique.
 
-    A cursor that cannot be read gives the first page.
+    A cursor that cannot be read gives the first page. With `look`, for conditions that no index serves, only so many
+    rows of the table are looked through, from the cursor on: the page may be short or empty, and the next one goes on
+    where this one ended.
     """
     back, at = _read(rows.model, order, cursor)
     wanted = [_turned(o) for o in order] if back else list(order)
     found = rows.order_by(*wanted)
     if at is not None:
-        found = found.filter(_beyond(wanted, at))
+        found = found.filter(_after(wanted, at))
+    edge = _edge(rows.model, wanted, at, look)
+    if edge is not None:
+        found = found.filter(_until(wanted, edge))
     taken = list(found[: size + 1])
     more = len(taken) > size
     taken = taken[:size]
+    onward, home = ("<", ">") if back else (">", "<")
+    far = _cursor(taken[-1], order, onward) if more else _written(edge, onward) if edge is not None else ""
+    near = _cursor(taken[0], order, home) if taken and at is not None else ""
+    looked = look if edge is not None and not more else 0
     if back:
-        taken.reverse()
-    if not taken:
-        return Page([])
-    first, last = _cursor(taken[0], order, "<"), _cursor(taken[-1], order, ">")
-    return Page(
-        taken, next=last if more or back else "", previous=first if (more if back else at is not None) else ""
-    )
+        return Page(taken[::-1], next=near, previous=far, looked=looked)
+    return Page(taken, next=far, previous=near, looked=looked)
+
+
+def _edge(model: type[Model], order: Sequence[str], at: Sequence[Any] | None, look: int) -> list[Any] | None:
+    """Where `look` rows of the table end, counted from `at`; None when there are not so many."""
+    if not look:
+        return None
+    every = model._default_manager.order_by(*order)
+    if at is not None:
+        every = every.filter(_after(order, at))
+    columns = [column.removeprefix("-") for column in order]
+    last = list(every.values_list(*columns)[look - 1 : look])
+    return list(last[0]) if last else None
 
 
 def _turned(column: str) -> str:
     return column[1:] if column.startswith("-") else f"-{column}"
 
 
-def _beyond(order: Sequence[str], at: Sequence[Any]) -> Q:
-    """Rows after the values `at`: (a > A) or (a = A and b > B) …"""
+def _after(order: Sequence[str], at: Sequence[Any], *, itself: bool = False) -> Q:
+    """Rows after the values `at` (with `itself`, also the row that has them): a ≥ A, and (a > A) or (a = A and b > B) …
+
+    The first condition says nothing new; it is what lets a database begin in the midst of an index.
+    """
+    first = order[0].removeprefix("-")
+    within = Q(**{f"{first}__{'lte' if order[0].startswith('-') else 'gte'}": at[0]})
     found, equal = Q(), Q()
     for column, value in zip(order, at, strict=True):
         name = column.removeprefix("-")
         sign = "lt" if column.startswith("-") else "gt"
         found |= equal & Q(**{f"{name}__{sign}": value})
         equal &= Q(**{name: value})
-    return found
+    return within & (found | equal if itself else found)
+
+
+def _until(order: Sequence[str], at: Sequence[Any]) -> Q:
+    """Rows up to the values `at`."""
+    return _after([_turned(column) for column in order], at, itself=True)
 
 
 def place_of(row: Model, order: Sequence[str]) -> str:
@@ -67,7 +96,10 @@ def place_of(row: Model, order: Sequence[str]) -> str:
 
 
 def _cursor(row: Model, order: Sequence[str], direction: str) -> str:
-    values = [getattr(row, column.removeprefix("-")) for column in order]
+    return _written([getattr(row, column.removeprefix("-")) for column in order], direction)
+
+
+def _written(values: Sequence[Any], direction: str) -> str:
     said = [value.isoformat() if isinstance(value, datetime) else value for value in values]
     return base64.urlsafe_b64encode(json.dumps([direction, *said]).encode()).decode().rstrip("=")
 

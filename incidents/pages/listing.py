@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import QueryDict
 from django.utils import timezone
 
@@ -46,6 +46,8 @@ FACET_TITLES = {
 }
 NONE = "none"
 MOST_VALUES = 12
+#: Rows whose facets are counted; what is open in a large house is well below.
+COUNTED = 5_000
 
 
 def _late(rows: QuerySet[Incident], _: User) -> QuerySet[Incident]:
@@ -56,7 +58,7 @@ def _late(rows: QuerySet[Incident], _: User) -> QuerySet[Incident]:
 #: name → (title, what it shows); the tabs above the list
 VIEWS: dict[str, tuple[str, Callable[[QuerySet[Incident], User], QuerySet[Incident]]]] = {
     "": ("Open", lambda rows, _: rows.filter(state__in=lifecycle.OPEN)),
-    "mine": ("Mine", lambda rows, user: rows.filter(Q(owner=user) | Q(roles__user=user), state__in=lifecycle.OPEN).distinct()),
+    "mine": ("Mine", lambda rows, user: rows.filter(Q(owner=user) | Q(pk__in=user.incident_roles.values("incident")), state__in=lifecycle.OPEN)),
     "new": ("Not acknowledged", lambda rows, _: rows.filter(acked_at=None, state__in=lifecycle.OPEN)),
     "late": ("Late", _late),
     "reported": ("Reported by me", lambda rows, user: rows.filter(reported_by=user)),
@@ -92,10 +94,11 @@ class Asked:
         """What view and words show of what the person may see, facets aside."""
         return search.found(VIEWS[self.view][1](visible(user, Incident.objects.all()), user), self.words)
 
-    def rows(self, user: User) -> QuerySet[Incident]:
+    def rows(self, user: User, without: str = "") -> QuerySet[Incident]:
+        """What view, words and facets show, the facet `without` aside."""
         rows = self.base(user)
         for name, values in self.chosen.items():
-            if values:
+            if values and name != without:
                 rows = rows.filter(_facet(name, values))
         return rows
 
@@ -125,35 +128,50 @@ def _facet(name: str, values: Iterable[str]) -> Q:
 def facets(asked: Asked, user: User) -> list[dict[str, Any]]:
     """Each facet with its values and counts: how many there would be with that value and the other facets' choice.
 
-    One grouped statement counts all of them.
+    The newest `COUNTED` are counted, so that a list of any length answers at once; where there are more, the facet
+    is `capped` and its counts are "at least".
     """
-    counted = asked.base(user).order_by().values_list(*FACETS.values()).annotate(Count("pk", distinct=True))
-    rows = [(tuple(map(_text, row[:-1])), row[-1]) for row in counted]
-    names = _names(rows)
-    place = {name: at for at, name in enumerate(FACETS)}
-    wanted = {
-        name: {_text_of(name, v, names) for v in values} for name, values in asked.chosen.items() if values
-    }
+    free = [name for name in FACETS if not asked.chosen[name]]
+    counts, capped = _counted(asked.rows(user), free)
+    for name in FACETS:
+        if name not in free:
+            of_it, more = _counted(asked.rows(user, without=name), [name])
+            counts |= of_it
+            capped |= more
+    names = _names(counts)
     found = []
     for name in FACETS:
-        counts: Counter[str] = Counter()
-        for row, count in rows:
-            if all(row[place[other]] in values for other, values in wanted.items() if other != name):
-                counts[row[place[name]]] += count
+        wanted = {_text_of(name, value, names) for value in asked.chosen[name]}
         values: list[dict[str, Any]] = [
             {
                 "value": names[name].get(value, (value, ""))[0], "title": names[name].get(value, ("", value))[1],
-                "count": count, "on": value in wanted.get(name, ()),
+                "count": count, "on": value in wanted,
             }
-            for value, count in counts.items()
+            for value, count in counts[name].items()
         ]  # fmt: skip
         values.sort(key=lambda v: _rank(name, v))
         kept = [v for at, v in enumerate(values) if at < MOST_VALUES or v["on"]]
-        if len(values) > 1 or wanted.get(name):
+        if len(values) > 1 or wanted:
             found.append(
-                {"name": name, "title": FACET_TITLES[name], "values": kept, "more": len(values) - len(kept)}
-            )
+                {"name": name, "title": FACET_TITLES[name], "values": kept, "more": len(values) - len(kept),
+                 "capped": COUNTED if name in capped else 0}
+            )  # fmt: skip
     return found
+
+
+def _counted(rows: QuerySet[Incident], names: list[str]) -> tuple[dict[str, Counter[str]], set[str]]:
+    """name → value → count among the newest of `rows`, and the names of which there are more rows than counted."""
+    if not names:
+        return {}, set()
+    columns = [FACETS[name] for name in names]
+    taken = list(rows.order_by("-detected_at", "-id").values_list(*columns)[: COUNTED + 1])
+    counts = {
+        name: Counter(map(_text, values))
+        for name, values in zip(names, zip(*taken[:COUNTED], strict=True), strict=False)
+    }
+    return {name: counts.get(name, Counter()) for name in names}, set(names) if len(
+        taken
+    ) > COUNTED else set()
 
 
 def _rank(facet: str, value: dict[str, Any]) -> tuple[Any, ...]:
@@ -169,10 +187,10 @@ def _text(value: Any) -> str:
     return NONE if value in (None, "") else str(value)
 
 
-def _names(rows: list[tuple[tuple[str, ...], int]]) -> dict[str, dict[str, tuple[str, str]]]:
+def _names(counts: dict[str, Counter[str]]) -> dict[str, dict[str, tuple[str, str]]]:
     """facet → value in the rows → (value in the address, title)."""
-    systems = {int(row[3]) for row, _ in rows if row[3] != NONE}
-    owners = {int(row[4]) for row, _ in rows if row[4] != NONE}
+    systems = [int(value) for value in counts["system"] if value != NONE]
+    owners = [int(value) for value in counts["owner"] if value != NONE]
     return {
         "severity": {str(n): (str(n), f"SEV{n}") for n in range(1, 6)},
         "state": {code: (code, title) for code, title in lifecycle.STATES},

@@ -10,26 +10,28 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from incidents import comms, lifecycle
+from incidents import comms, lifecycle, news
 from incidents.access import can, visible
 from incidents.models import ActionItem, AISystem, Incident, ResponseDue, Task, User
 from incidents.pages import live, panels
 from incidents.pages.door import me, signed_in
-from incidents.visibility import visible_alerts, visible_systems
+from incidents.visibility import about_seen, visible_alerts, visible_systems
 
 SHOWN = 12
 #: Own incidents whose missing things are looked up; each costs a few queries.
 MINE_IN_DETAIL = 4
 #: News that are due within this time wait for their commander.
 UPDATES_AHEAD = timedelta(hours=1)
+#: What is watched is in no incident: said so, the index of waiting alerts finds it.
+WATCHED = Q(disposition="watching", status="firing", incident=None)
 
 
 @signed_in
 def now(request: HttpRequest) -> HttpResponse:
+    latest = news.of(news.HOUSE)
     board = live.part(request, "incidents/parts/board.html", _board(request))
-    return render(
-        request, "incidents/now.html", {"board": board, "can_declare": can(me(request), "incident.create")}
-    )
+    context = {"board": board, "news": latest, "can_declare": can(me(request), "incident.create")}
+    return render(request, "incidents/now.html", context)
 
 
 @signed_in
@@ -61,7 +63,7 @@ def _board(request: HttpRequest) -> dict[str, Any]:
         "late": list(late.select_related("incident").order_by("due_at")[:10]),
         "late_count": late.count(),
         "unacknowledged": seen.filter(acked_at=None).count() if can(user, "incident.acknowledge") else 0,
-        "watching": visible_alerts(user).filter(disposition="watching", status="firing").count(),
+        "watching": visible_alerts(user).filter(WATCHED).count(),
         "troubled": _troubled(user, seen),
         "mine": _mine(user),
         "panels": panels.of_now(request),
@@ -70,11 +72,28 @@ def _board(request: HttpRequest) -> dict[str, Any]:
 
 def _troubled(user: User, seen: QuerySet[Incident]) -> list[AISystem]:
     """Systems with open incidents, the worst first."""
-    inside = Q(incidents__in=seen.order_by().values("pk"))
-    counted = visible_systems(user).annotate(
-        open_incidents=Count("incidents", filter=inside), worst=Min("incidents__severity", filter=inside)
-    )
-    return list(counted.filter(open_incidents__gt=0).order_by("worst", "-open_incidents", "name")[:8])
+    counted = in_trouble(seen)
+    worst_first = sorted(
+        visible_systems(user).filter(pk__in=counted), key=lambda s: (*counted[s.pk], s.name)
+    )[:8]
+    return with_trouble(worst_first, counted)
+
+
+def in_trouble(open_ones: QuerySet[Incident]) -> dict[int, tuple[int, int]]:
+    """System → (worst severity, minus the number) of its open incidents."""
+    rows = open_ones.exclude(system=None).order_by().values_list("system")
+    return {
+        system: (worst, -count)
+        for system, worst, count in rows.annotate(worst=Min("severity"), n=Count("pk"))
+    }
+
+
+def with_trouble(systems: list[AISystem], counted: dict[int, tuple[int, int]]) -> list[AISystem]:
+    """Each with `worst` and `open_incidents` as `in_trouble` says."""
+    for system in systems:
+        worst, count = counted.get(system.pk, (None, 0))
+        system.worst, system.open_incidents = worst, -count  # type: ignore[attr-defined]
+    return systems
 
 
 def _mine(user: User) -> dict[str, Any]:
@@ -83,12 +102,8 @@ def _mine(user: User) -> dict[str, Any]:
     incidents = list(owned.order_by("severity", "detected_at")[:6])
     for incident in incidents[:MINE_IN_DETAIL]:
         incident.missing = _missing(incident)  # type: ignore[attr-defined]
-    tasks = Task.objects.filter(
-        assignee=user, done_at=None, incident__in=visible(user, Incident.objects.all())
-    )
-    actions = ActionItem.objects.filter(
-        owner=user, status="open", incident__in=visible(user, Incident.objects.all())
-    )
+    tasks = about_seen(Task.objects.filter(assignee=user, done_at=None), user)
+    actions = about_seen(ActionItem.objects.filter(owner=user, status="open"), user)
     return {
         "incidents": incidents,
         "updates": _updates(user),

@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -21,6 +21,7 @@ from incidents.pages.axis import draw
 from incidents.pages.door import me, signed_in
 from incidents.pages.forms import people
 from incidents.pages.keyset import page_of
+from incidents.pages.now import in_trouble, with_trouble
 from incidents.visibility import visible_alerts, visible_systems
 
 SIZE = 40
@@ -92,16 +93,7 @@ class LinkForm(forms.ModelForm):
 @signed_in
 def systems(request: HttpRequest) -> HttpResponse:
     user = me(request)
-    open_ones = visible(user, Incident.objects.filter(state__in=lifecycle.OPEN)).order_by().values("pk")
-    inside = Q(incidents__in=open_ones)
-    rows = (
-        visible_systems(user)
-        .select_related("owner", "team")
-        .annotate(
-            open_incidents=Count("incidents", filter=inside, distinct=True),
-            worst=Min("incidents__severity", filter=inside),
-        )
-    )
+    rows = visible_systems(user).select_related("owner", "team")
     search = request.GET.get("q", "").strip()[:200]
     if search:
         rows = rows.filter(
@@ -112,8 +104,11 @@ def systems(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(risk_tier=tier)
     if not request.GET.get("retired"):
         rows = rows.filter(retired_at=None)
+    page = page_of(rows, ("name", "id"), request.GET.get("at", ""), SIZE)
+    open_ones = visible(user, Incident.objects.filter(state__in=lifecycle.OPEN, system__in=page.rows))
+    with_trouble(page.rows, in_trouble(open_ones))
     context = {
-        "page": page_of(rows, ("name", "id"), request.GET.get("at", ""), SIZE),
+        "page": page,
         "search": search, "filtered": bool(search or tier), "retired": request.GET.get("retired"),
         "tiers": [(code, title, code == tier) for code, title in AISystem._meta.get_field("risk_tier").choices or []],
         "can_edit": can(user, "system.edit"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, viewsets
 from rest_framework.decorators import action
@@ -15,7 +15,7 @@ from incidents.access import require
 from incidents.api.base import Api, person_of
 from incidents.api.queries import IncidentKey, Number, OneOrMore, Query
 from incidents.lifecycle import Refused
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 from integrations.inbox.drain import replay
 from integrations.masking import mask
 from integrations.models import Delivery, InboxMessage
@@ -66,8 +66,7 @@ class DeliveryViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
 
     def get_queryset(self) -> QuerySet[Delivery]:
         require(self.request.user, "config.see")
-        seen = seen_incidents(self.request.user)
-        rows = Delivery.objects.filter(Q(incident=None) | Q(incident__in=seen))
+        rows = about_seen(Delivery.objects.all(), self.request.user, or_none=True)
         return rows.select_related("incident", "connection").defer("connection__settings")
 
     @extend_schema(summary="Deliveries, newest first", parameters=[DeliveryQuery])

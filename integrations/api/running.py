@@ -16,7 +16,7 @@ from incidents.api.base import person_of, read
 from incidents.api.queries import OneOrMore, Query
 from incidents.lifecycle import Refused
 from incidents.models import Event, User
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 from integrations import health
 from integrations.api.deliveries import DeliverySerializer, InboxMessageSerializer
 from integrations.inbox.drain import replay_last
@@ -125,7 +125,7 @@ class Running:
         """Newest first; `?result=refused` are those that were not carried out, with the reason."""
         asked = RemoteActQuery.of(request)
         rows = self.get_object().acts.select_related("incident")  # type: ignore[attr-defined]
-        rows = rows.filter(incident=None) | rows.filter(incident__in=seen_incidents(request.user))
+        rows = about_seen(rows, request.user, or_none=True)
         if "result" in asked:
             rows = rows.filter(result__in=asked["result"])
         page = self.paginate_queryset(rows)  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from incidents.api.base import Api, read
 from incidents.api.queries import IncidentKey, Number, OneOrMore, Query
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 from playbooks import approvals
 from playbooks.electorate import electorate, missing, standing
 from playbooks.forms import InvalidForm
@@ -110,8 +110,7 @@ class ApprovalViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     needs_scope = "act"
 
     def get_queryset(self) -> QuerySet[Approval]:
-        seen = seen_incidents(self.request.user)
-        return Approval.objects.filter(incident__in=seen).select_related(
+        return about_seen(Approval.objects.all(), self.request.user).select_related(
             "incident__system", "run__playbook", "run__started_by", "run__version", "step", "decided_by"
         )
 

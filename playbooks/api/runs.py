@@ -17,7 +17,7 @@ from incidents.access import visible
 from incidents.api.base import Api, read
 from incidents.api.queries import IncidentKey, OneOrMore, Query, Word
 from incidents.models import Incident
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 from playbooks import control, plan
 from playbooks.api.plans import PlanSerializer
 from playbooks.forms import InvalidForm
@@ -135,8 +135,7 @@ class RunViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     needs_scope = "act"
 
     def get_queryset(self) -> QuerySet[Run]:
-        seen = seen_incidents(self.request.user)
-        return Run.objects.filter(incident__in=seen).select_related(
+        return about_seen(Run.objects.all(), self.request.user).select_related(
             "playbook", "version", "incident", "started_by"
         )
 

@@ -15,7 +15,7 @@ from incidents.models import Evidence, User
 from incidents.models.people import ROLES
 from incidents.pages.door import No, me, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 from playbooks import shelf
 from playbooks.approvals import answer, decide, objection, waiting_for
 from playbooks.definition.consent import in_words
@@ -43,9 +43,7 @@ RISKS = {
 
 def of_user(user: User) -> QuerySet[Approval]:
     """Questions about incidents that the user sees."""
-    seen = seen_incidents(user)
-    rows = Approval.objects.filter(incident__in=seen)
-    return rows.select_related(
+    return about_seen(Approval.objects.all(), user).select_related(
         "incident__system", "run__playbook", "run__started_by", "run__version__playbook", "step", "decided_by"
     )
 

@@ -13,7 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from incidents.access import RIGHTS, can, can_somewhere, require, require_somewhere
 from incidents.pages.door import No, find, me, number_of, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 from playbooks import exchange, linking, publishing, shelf, triggers
 from playbooks.definition import DefinitionError, StepDef, parse, thaw
 from playbooks.definition.rules import effective_risk
@@ -40,8 +40,7 @@ def playbooks(request: HttpRequest) -> HttpResponse:
     shown = PlaybookVersion.objects.filter(playbook__in=ids, status__in=("published", "draft"))
     for one in shown.defer("source", "frozen").order_by("number"):
         versions[one.playbook_id][one.status] = one
-    seen = seen_incidents(user)
-    counted = Run.objects.filter(playbook__in=ids, incident__in=seen, part="", dry_run=False).order_by()
+    counted = about_seen(Run.objects.filter(playbook__in=ids, part="", dry_run=False), user).order_by()
     runs: dict[int, dict[str, int]] = defaultdict(lambda: {"live": 0, "all": 0})
     for number, state, n in counted.values_list("playbook", "state").annotate(n=Count("id")):
         runs[number]["all"] += n
@@ -58,8 +57,7 @@ def playbook(request: HttpRequest, slug: str) -> HttpResponse:
     require_reader(user)
     found = get_object_or_404(Playbook, slug=slug)
     published = found.published
-    seen = seen_incidents(user)
-    runs = found.runs.filter(incident__in=seen, part="").select_related("incident", "version__playbook")
+    runs = about_seen(found.runs.filter(part=""), user).select_related("incident", "version__playbook")
     context = {
         "playbook": found, "version": published, **drawn(published),
         "versions": list(found.versions.select_related("author", "published_by").defer("source", "frozen")[:30]),

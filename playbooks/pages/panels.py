@@ -11,7 +11,6 @@ from incidents.access import can
 from incidents.models import Incident
 from incidents.pages.door import me
 from playbooks.approvals import objection, waiting_for
-from playbooks.control import RIGHT
 from playbooks.models import Run
 from playbooks.pages.runs import of_user, told
 from playbooks.stuck import stuck
@@ -66,9 +65,7 @@ def now_panel(request: HttpRequest) -> str:
     """Approvals and forms that wait for the viewer, and runs that are stuck; "" when there are none."""
     user = me(request)
     mine = waiting_for(user, WAITING)
-    halted = [
-        {**told(run), "can_control": can(user, RIGHT, run.incident)} for run in stuck(of_user(user))[:WAITING]
-    ]
+    halted = told(user, list(stuck(of_user(user))[:WAITING]))
     if not mine and not halted:
         return ""
     return render_to_string("playbooks/parts/now_panel.html", {"mine": mine, "stuck": halted}, request)

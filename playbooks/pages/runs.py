@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib import messages
@@ -17,14 +17,14 @@ from incidents.models import Evidence, User
 from incidents.pages import live
 from incidents.pages.door import No, me, reasons_of, signed_in, status_of
 from incidents.pages.keyset import page_of
-from incidents.visibility import seen_incidents
+from incidents.visibility import about_seen
 from playbooks import control
 from playbooks.definition import END, Definition, StepDef
 from playbooks.models import Approval, Run, Step
 from playbooks.pages.flow import KIND_WORDS
 from playbooks.pages.showing import pairs
 from playbooks.session import definition_of
-from playbooks.stuck import explain, stuck
+from playbooks.stuck import explain_all, stuck
 
 PAGE = 40
 #: Stuck runs shown above the others, and when only they are asked for.
@@ -33,11 +33,11 @@ STUCK, ALL_STUCK = 20, 200
 
 def of_user(user: User) -> QuerySet[Run]:
     """Runs on incidents that the user sees, without the playbooks' texts."""
-    seen = seen_incidents(user)
-    rows = Run.objects.filter(incident__in=seen).select_related(
+    rows = about_seen(Run.objects.all(), user).select_related(
         "playbook", "incident", "started_by", "version__playbook"
     )
-    return rows.defer("version__source", "version__frozen")
+    # who is named on an incident decides what may be done with its runs
+    return rows.defer("version__source", "version__frozen").prefetch_related("incident__roles")
 
 
 @signed_in
@@ -50,7 +50,7 @@ def runs(request: HttpRequest) -> HttpResponse:
     more = 0
     if not request.GET.get("after") and state in ("", "live", "stuck"):
         halted, most = stuck(rows), ALL_STUCK if state == "stuck" else STUCK
-        top = [{**told(run), "can_control": can(user, control.RIGHT, run.incident)} for run in halted[:most]]
+        top = told(user, list(halted[:most]))
         more = halted.count() - most if len(top) == most else 0
     if state == "live":
         rows = rows.filter(state__in=Run.LIVE)
@@ -99,10 +99,13 @@ def run_part(request: HttpRequest, pk: int) -> HttpResponse:
     return live.answer(request, "playbooks/parts/run.html", _one(request, found))
 
 
-def told(run: Run) -> dict[str, Any]:
-    """Why the run is stuck and what helps, for lists."""
-    found = explain(run)
-    return {"run": run, "why": found.why, "step": found.step, "verbs": found.verbs}
+def told(user: User, halted: Sequence[Run]) -> list[dict[str, Any]]:
+    """Why the runs are stuck and what helps, for lists."""
+    return [
+        {"run": one.run, "why": one.why, "step": one.step, "verbs": one.verbs,
+         "can_control": can(user, control.RIGHT, one.run.incident)}
+        for one in explain_all(halted)
+    ]  # fmt: skip
 
 
 def _control(request: HttpRequest, run: Run) -> str:

@@ -104,6 +104,33 @@
     opened = [];
   });
 
+  // An open page asks for news of its subject, an answer that costs the server next to nothing; its live parts
+  // are fetched when there is some, and now and then all the same. A page that nobody looks at does not ask.
+  const [pause, longPause, anyway] = [2000, 30000, 600000];
+  function listen(main) {
+    let seen = main.dataset.seen;
+    let fetched = Date.now();
+    let fails = 0;
+    let timer;
+    async function ask() {
+      clearTimeout(timer);
+      if (document.hidden) return;
+      let fresh = Date.now() - fetched > anyway;
+      try {
+        const answer = await fetch(`${main.dataset.news}?seen=${seen}`, { cache: "no-store" });
+        if (answer.status === 404) return;
+        fails = answer.ok ? 0 : fails + 1;
+        if (answer.status === 200) { seen = await answer.text(); fresh = true; }
+      } catch { fails += 1; }
+      if (fresh && window.htmx) { fetched = Date.now(); window.htmx.trigger(document.body, "news"); }
+      timer = setTimeout(ask, Math.min(longPause, pause * 2 ** Math.min(fails, 5)) * (0.9 + Math.random() * 0.2));
+    }
+    document.addEventListener("visibilitychange", ask);
+    timer = setTimeout(ask, pause * Math.random());
+  }
+  const subject = document.querySelector("main[data-news]");
+  if (subject) listen(subject);
+
   // Told to the server, which writes the times; somebody's own setting goes before it.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (zone && !document.cookie.split("; ").includes(`tz=${zone}`)) {
