@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 from incidents.access import can, can_somewhere
 from incidents.visibility import about_seen
@@ -35,11 +36,16 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     """Context processor: the entries that this person may open, the current one marked."""
     if not request.user.is_authenticated:
         return {"navigation": []}
+    return {"navigation": SimpleLazyObject(lambda: _entries(request))}
+
+
+def _entries(request: HttpRequest) -> list[dict[str, Any]]:
+    """Only the base page shows them: parts of pages and panels do not pay for the count."""
     entries = []
     for title, url, _ in entries_of(request.user):
         current = request.path == url if url == "/" else request.path.startswith(url)
         entries.append({"title": title, "url": url, "current": current, "count": _count(title, request.user)})
-    return {"navigation": entries}
+    return entries
 
 
 def entries_of(user: Any) -> list[tuple[str, str, str]]:

@@ -253,6 +253,7 @@ class Step(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["run", "key", "attempt"], name="one_row_per_step_attempt")
         ]
+        indexes = [models.Index(fields=["run"], condition=Q(state="waiting"), name="steps_that_wait")]
 
     def __str__(self) -> str:
         return f"{self.key} {self.title}"

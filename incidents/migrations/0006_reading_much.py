@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
 
     atomic = False
 
-    dependencies = [("incidents", "0004_reading")]
+    dependencies = [("incidents", "0005_rolegrant_source")]
 
     operations = [
         AddIndexAside("incident", models.Index(fields=["severity", "-detected_at", "-id"], name="incidents_worst_first")),
