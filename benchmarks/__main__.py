@@ -1,6 +1,6 @@
 """`python -m benchmarks [PART ...]`: measure, print tables and expectations, write benchmarks/results/*.json.
 
-Parts: accept, drain, steps, runs, deliveries, idle; without names all of them. QUICK=1 measures less.
+Parts: accept, drain, steps, runs, deliveries, idle, pages, live; without names all of them. QUICK=1 measures less.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import accept, deliveries, drain, idle, runs, steps
+from benchmarks import accept, deliveries, drain, idle, live, pages, runs, steps
 from benchmarks.report import Expectation, Part, verdict
 from benchmarks.sizes import Sizes
 from tests.services import Postgres, Redis
@@ -25,7 +25,7 @@ from tests.services import Postgres, Redis
 RESULTS = Path(__file__).parent / "results"
 PARTS: dict[str, Callable[[Sizes, Path, Postgres, Redis], Part]] = {
     "accept": accept.part, "drain": drain.part, "steps": steps.part, "runs": runs.part, "deliveries": deliveries.part,
-    "idle": idle.part,
+    "idle": idle.part, "pages": pages.part, "live": live.part,
 }  # fmt: skip
 
 

@@ -27,6 +27,8 @@ class Sizes:
     idle_seconds: float = 15.0
     worlds: tuple[int, ...] = (1_000, 100_000)  #: incidents, with ten alerts and fifty events each
     page_requests: int = 30  #: of each page, by each viewer
+    open_pages: int = 200
+    live_seconds: float = 20.0
 
     @classmethod
     def chosen(cls) -> Self:
@@ -37,5 +39,5 @@ class Sizes:
         return cls(
             accept_seconds=1.0, accept_pairs=1, accept_pairs_busy=3, alerts_per_post=(1, 20), connections=(1, 64),
             walk_seconds=2.0, existing=(10_000, 100_000), drain_alerts=4_000, drain_rounds=2, runs=30, step_pairs=3, many_runs=500,
-            deliveries=400, idle_seconds=6.0, worlds=(1_000, 10_000), page_requests=10,
+            deliveries=400, idle_seconds=6.0, worlds=(1_000, 10_000), page_requests=10, live_seconds=10.0,
         )  # fmt: skip

@@ -141,6 +141,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    # pages carry a masked token and a random length, which is what BREACH would need to be the same
+    "django.middleware.gzip.GZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.observability.RequestNames",
     "django.contrib.sessions.middleware.SessionMiddleware",
