@@ -215,6 +215,8 @@ def test_the_page_of_a_connection_whose_messages_prove_nothing_says_so_and_what_
     shown = page(ada(), url("connection", made.connection.pk))
     assert "do not prove" in shown
     assert "Webhook secret" in shown
+    told = ada().get(f"/api/v1/connections/{made.connection.pk}/").json()
+    assert "do not prove" in told["unproven"]
     connecting.connect("pagerduty", "Pager", {"webhook_secret": "of the webhook"})
     assert "do not prove" not in page(ada(), url("connection", made.connection.pk))
 
