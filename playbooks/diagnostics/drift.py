@@ -219,11 +219,20 @@ def binned(kind: Kind, reference: pd.Series, current: pd.Series) -> tuple[list[s
     if kind != "numeric":
         return category_counts(reference, current)
     edges, base, now = quantile_counts(numbers(reference), numbers(current))
-    texts = [f"{edge:.4g}" for edge in edges]
-    if not texts:
+    if not len(edges):
         return ["all"], base, now
-    between = [f"{low}–{high}" for low, high in pairwise(texts)]
+    texts = _told_apart(edges)
+    between = [f"{low}..{high}" for low, high in pairwise(texts)]
     return [f"≤ {texts[0]}", *between, f"> {texts[-1]}"], base, now
+
+
+def _told_apart(edges: Sequence[float]) -> list[str]:
+    """The edges with as few digits as tell them apart, at least two."""
+    for digits in range(2, 17):
+        texts = [f"{edge:.{digits}g}" for edge in edges]
+        if len(set(texts)) == len(texts):
+            break
+    return texts
 
 
 @dataclass(frozen=True, slots=True)

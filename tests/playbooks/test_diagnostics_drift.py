@@ -176,3 +176,12 @@ def test_the_report_is_strict_json():
     figures = json.loads(json.dumps(drift.compare(reference, current).as_json(), allow_nan=False))
     assert figures["verdict"] in ("refuted", "inconclusive")
     assert figures["features"][0]["name"]
+
+
+def test_bins_are_named_with_as_few_digits_as_tell_them_apart():
+    few = pd.Series(np.random.default_rng(1).normal(size=2000))
+    names, _, _ = drift.binned("numeric", few, few)
+    assert (names[0], names[1]) == ("≤ -1.3", "-1.3..-0.87")
+    near = pd.Series(1000 + np.arange(2000) / 4000)
+    names, _, _ = drift.binned("numeric", near, near)
+    assert len(set(names)) == len(names) == 10
