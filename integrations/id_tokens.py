@@ -49,12 +49,16 @@ def require_token(
 def _key(url: str, name: str) -> jwt.PyJWK:
     now = monotonic()
     fetched, known = _sets.get(url, (float("-inf"), {}))
-    if now - fetched > KEYS_SECONDS or (name not in known and now - fetched > AGAIN_SECONDS):
+    unknown = not name or name not in known
+    if now - fetched > KEYS_SECONDS or (unknown and now - fetched > AGAIN_SECONDS):
         known = _fetched(url)
         with _lock:
             if len(_sets) >= SETS:
                 _sets.clear()
             _sets[url] = (now, known)
+    if not name and len(known) == 1:
+        # a token may leave the name out where there is one key to choose from: RFC 7515 4.1.4, OpenID Connect Core 10.1
+        return next(iter(known.values()))
     if name not in known:
         raise Refusal("The identity token is signed with a key that its issuer does not publish.", 401)
     return known[name]
@@ -71,4 +75,4 @@ def _fetched(url: str) -> dict[str, jwt.PyJWK]:
         found = jwt.PyJWKSet.from_dict(response.json).keys
     except jwt.PyJWTError as error:
         raise Refusal(f"The keys of the token's issuer cannot be read: {error}", 503) from error
-    return {one.key_id: one for one in found if one.key_id}
+    return {one.key_id or "": one for one in found}

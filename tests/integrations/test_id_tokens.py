@@ -28,6 +28,17 @@ def test_a_right_token_tells_its_claims_and_keys_are_remembered(monkeypatch: pyt
     assert asked == ["https://issuer.example.org/keys"]
 
 
+def test_a_token_that_names_no_key_is_checked_against_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(monkeypatch, "k1")
+    assert required(token("", iss=ISSUER, aud=OURS, email="a@b.example"))["email"] == "a@b.example"
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    with pytest.raises(Refusal, match="Signature"):
+        required(token("", key=stranger, iss=ISSUER, aud=OURS))
+    publish(monkeypatch, "k1", "k2")
+    with pytest.raises(Refusal, match="does not publish"):
+        required(token("", iss=ISSUER, aud=OURS))
+
+
 def wrong_tokens() -> dict[str, str]:
     right = {"iss": ISSUER, "aud": OURS}
     stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
