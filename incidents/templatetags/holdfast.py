@@ -143,6 +143,12 @@ def md(text: str) -> SafeString:
 
 
 @register.filter
+def minute(text: str) -> str:
+    """A moment as an outside tool writes it (ISO 8601), to the minute: "2030-03-16 08:00"."""
+    return str(text or "")[:16].replace("T", " ")
+
+
+@register.filter
 def class_title(code: str) -> str:
     return CLASS_TITLES.get(code, code or "Unclassified")
 
