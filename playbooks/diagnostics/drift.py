@@ -226,7 +226,7 @@ def binned(kind: Kind, reference: pd.Series, current: pd.Series) -> tuple[list[s
     return [f"≤ {texts[0]}", *between, f"> {texts[-1]}"], base, now
 
 
-def _told_apart(edges: Sequence[float]) -> list[str]:
+def _told_apart(edges: np.ndarray) -> list[str]:
     """The edges with as few digits as tell them apart, at least two."""
     for digits in range(2, 17):
         texts = [f"{edge:.{digits}g}" for edge in edges]

@@ -23,7 +23,7 @@ ACT = """
   title: Act on the data
   action: {action}
   with: {params}
-  approve: {{}}
+  approve: {{roles: [IC]}}
   retry: {{count: 0}}
 - id: A-2
   kind: gate

@@ -34,6 +34,7 @@ steps:
     title: Serve the fallback
     text: Serve the fallback?
     risk: R2
+    approve: {roles: [IC]}
 ''', publish=True, note="First")
 second, _ = publishing.apply_text('''playbook: pb-ask
 title: Ask the fallback
@@ -44,6 +45,7 @@ steps:
     title: Serve the fallback
     text: Serve the fallback?
     risk: R2
+    approve: {roles: [IC]}
 ''', publish=True, note="First")
 for name in ("mouse", "keyboard"):
     found = Incident.declare(by=people["mo"], title=f"Drift for the {name}", incident_class="DRIFT", severity=1, system=shop)
