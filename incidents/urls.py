@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 
 from incidents.pages import (
     alerts,
+    decisions,
     door,
     evidence,
     incident,
@@ -52,6 +53,8 @@ urlpatterns = [
     path("incidents/<incident:key>/undoings/", regroup.undoings, name="undoings"),
     path("incidents/<incident:key>/restriction/", verbs.restriction, name="restriction"),
     path("incidents/<incident:key>/clocks/<int:pk>/", verbs.settlement, name="settlement"),
+    path("incidents/<incident:key>/decisions/", decisions.decisions, name="decisions"),
+    path("incidents/<incident:key>/decisions/rescorings/", decisions.rescorings, name="rescorings"),
     path("incidents/<incident:key>/severity/", severity.severity, name="severity"),
     path("incidents/<incident:key>/severity/preview/", severity.preview, name="severity_preview"),
     path("incidents/<incident:key>/assessments/", severity.assessments, name="assessments"),

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from incidents import bulk, lifecycle
 from incidents.api.fields import PersonField, SystemField
 from incidents.api.queries import IncidentKey
-from incidents.models import Evidence, Incident, ResponseDue, SavedView
+from incidents.models import AffectedDecision, Evidence, Incident, ResponseDue, SavedView
 from incidents.models.incident import CLASS_TITLES
 
 MANY = 2**53
@@ -67,6 +67,7 @@ class IncidentDetailSerializer(IncidentSerializer):
         fields: tuple[str, ...] = (
             *IncidentSerializer.Meta.fields, "realisation", "intent", "serving", "serious_incident", "personal_data",
             "comms_plan", "verification", "harm_stopped", "affected_people", "exposed_population", "estimated_loss",
+            "affected_decisions", "decisions_rescored", "last_good_at",
             "reopened_count", "grouping_key", "due", "moves",
         )  # fmt: skip
 
@@ -133,6 +134,8 @@ class TransitionSerializer(serializers.Serializer):
     affected_people = serializers.IntegerField(min_value=0, max_value=MANY, required=False)
     exposed_population = serializers.IntegerField(min_value=0, max_value=MANY, required=False)
     estimated_loss = serializers.DecimalField(max_digits=14, decimal_places=2, required=False)
+    affected_decisions = serializers.IntegerField(min_value=0, max_value=MANY, required=False)
+    last_good_at = serializers.DateTimeField(required=False)
     affected_frozen = serializers.BooleanField(required=False)
     no_remediation_reason = serializers.CharField(required=False, max_length=300)
     measures_planned = serializers.BooleanField(required=False)
@@ -207,6 +210,64 @@ class ToldSerializer(serializers.Serializer):
 class OwnerSerializer(serializers.Serializer):
     owner = PersonField()
     note = serializers.CharField(required=False, allow_blank=True, default="")
+
+
+class SimilarSerializer(serializers.Serializer):
+    """An incident that resembles the asked one."""
+
+    incident = IncidentSerializer()
+    score = serializers.IntegerField(help_text="Points; more is closer.")
+    why = serializers.ListField(child=serializers.CharField())
+    helped = serializers.ListField(child=serializers.CharField())
+
+
+class ImpactSerializer(serializers.Serializer):
+    """Who and what was hit, from when to when, and how far it is put right."""
+
+    people = serializers.IntegerField(source="incident.affected_people", allow_null=True)
+    exposed = serializers.IntegerField(source="incident.exposed_population", allow_null=True)
+    decisions = serializers.IntegerField(source="incident.affected_decisions", allow_null=True)
+    estimated_loss = serializers.DecimalField(
+        source="incident.estimated_loss", max_digits=14, decimal_places=2, allow_null=True
+    )
+    start = serializers.DateTimeField(source="interval.start")
+    since = serializers.CharField(source="interval.since", help_text="What the beginning is.")
+    end = serializers.DateTimeField(
+        source="interval.end", allow_null=True, help_text="Null while it goes on."
+    )
+    to_rescore = serializers.IntegerField(source="progress.total")
+    rescored = serializers.IntegerField(source="progress.done")
+    changed = serializers.IntegerField(source="progress.changed")
+
+
+class DecisionSerializer(serializers.ModelSerializer):
+    """A line of the re-score worklist."""
+
+    decision_id = serializers.CharField(source="key", max_length=200)
+
+    class Meta:
+        model = AffectedDecision
+        fields: tuple[str, ...] = ("decision_id", "decided_at", "outcome", "new_outcome", "rescored_at")
+        read_only_fields: tuple[str, ...] = ("rescored_at",)
+
+
+class DecisionsSerializer(serializers.Serializer):
+    decisions = DecisionSerializer(many=True, max_length=5000, allow_empty=False)
+
+
+class BroughtSerializer(serializers.Serializer):
+    """What became of a list."""
+
+    added = serializers.IntegerField()
+    rescored = serializers.IntegerField()
+    outside = serializers.IntegerField(help_text="Outside the affected interval, left out.")
+    known = serializers.IntegerField()
+
+
+class RescoredSerializer(serializers.Serializer):
+    done = serializers.IntegerField(
+        min_value=0, max_value=MANY, help_text="How many of the counted decisions were taken again."
+    )
 
 
 class AlertsSerializer(serializers.Serializer):

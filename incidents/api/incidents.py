@@ -15,12 +15,12 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents import bulk, drafts, lifecycle, regrouping, search
+from incidents import bulk, drafts, lifecycle, regrouping, rescoring, search, similar
 from incidents.access import require, visible
 from incidents.api import incident_shapes as shapes
 from incidents.api.base import Api, read, telling_values
 from incidents.api.fields import EventSerializer
-from incidents.api.pages import NewestFirst, OldestFirst
+from incidents.api.pages import NewestFirst, OldestAdded, OldestFirst
 from incidents.api.queries import OneOrMore, Query, Word
 from incidents.models import Incident
 from incidents.models.incident import CLASS_TITLES
@@ -322,6 +322,66 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
             for index, row in enumerate(incident.comms_plan)
         ]  # fmt: skip
         return Response({"next_update_at": drafts.next_update(incident), "audiences": rows})
+
+    @extend_schema(summary="Impact: who was hit, from when to when", responses=shapes.ImpactSerializer)
+    @action(detail=True)
+    def impact(self, request: Request, pk: str) -> Response:
+        """From the last good moment to the containment, and how far decisions are taken again."""
+        return self._impact(self.get_object())
+
+    @extend_schema(
+        summary="Say how many decisions were re-scored",
+        request=shapes.RescoredSerializer,
+        responses=shapes.ImpactSerializer,
+    )
+    @impact.mapping.put
+    def count_rescored(self, request: Request, pk: str) -> Response:
+        """Where they are counted and not listed one by one."""
+        incident = self.get_object()
+        require(request.user, "incident.edit", incident)
+        rescoring.count_rescored(incident, read(shapes.RescoredSerializer, request)["done"], by=request.user)
+        return self._impact(incident)
+
+    def _impact(self, incident: Incident) -> Response:
+        facts = {
+            "incident": incident, "interval": rescoring.interval_of(incident), "progress": rescoring.progress_of(incident),
+        }  # fmt: skip
+        return Response(shapes.ImpactSerializer(facts).data)
+
+    @extend_schema(
+        summary="Decisions to re-score, oldest first", responses=shapes.DecisionSerializer(many=True)
+    )
+    @action(detail=True, pagination_class=OldestAdded)
+    def decisions(self, request: Request, pk: str) -> Response:
+        """The worklist: what was decided in the affected interval, and what the corrected system says."""
+        Query.of(request)
+        incident = self.get_object()
+        require(request.user, "evidence.see", incident)
+        page = self.paginate_queryset(incident.decisions.all())
+        return self.get_paginated_response(shapes.DecisionSerializer(page, many=True).data)
+
+    @extend_schema(
+        summary="List decisions, or give their new outcomes",
+        request=shapes.DecisionsSerializer,
+        responses=shapes.BroughtSerializer,
+    )
+    @decisions.mapping.post
+    def list_decisions(self, request: Request, pk: str) -> Response:
+        """At most 5,000 at a time. With `new_outcome` a decision is marked as re-scored; none is listed twice."""
+        incident = self.get_object()
+        require(request.user, "incident.edit", incident)
+        given = read(shapes.DecisionsSerializer, request)["decisions"]
+        brought, _ = rescoring.list_decisions(
+            incident, [rescoring.Line(**one) for one in given], by=request.user
+        )
+        return Response(shapes.BroughtSerializer(brought).data)
+
+    @extend_schema(summary="Similar incidents", responses=shapes.SimilarSerializer(many=True))
+    @action(detail=True, pagination_class=None)
+    def similar(self, request: Request, pk: str) -> Response:
+        """The closest first, each with why it resembles and what helped then."""
+        found = similar.similar_to(self.get_object(), request.user)
+        return Response(shapes.SimilarSerializer(found, many=True).data)
 
     @extend_schema(summary="Evidence kept", responses=shapes.EvidenceSerializer(many=True))
     @action(detail=True, pagination_class=None)

@@ -49,6 +49,10 @@ class OldestFirst(CursorPages):
     ordering = ("at", "id")
 
 
+class OldestAdded(CursorPages):
+    ordering = "id"
+
+
 class DueFirst(CursorPages):
     ordering = ("due_at", "id")
 

@@ -2,6 +2,7 @@
 
 from .alerts import Alert, GroupingRule, Silence, Storm
 from .change import Change
+from .decision import AffectedDecision
 from .event import Event
 from .evidence import Evidence
 from .incident import Incident
@@ -16,6 +17,7 @@ from .work import Attestation, Clock, IncidentRole, Task
 __all__ = [
     "AISystem",
     "ActionItem",
+    "AffectedDecision",
     "Alert",
     "ApiToken",
     "Attestation",

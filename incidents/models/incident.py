@@ -113,6 +113,15 @@ class Incident(ConcurrentTransitionMixin, models.Model):
     no_remediation_reason = models.CharField(max_length=300, blank=True)
     measures_planned_at = models.DateTimeField(null=True, blank=True)
     estimated_loss = models.DecimalField(max_digits=14, decimal_places=2, null=True, blank=True)
+    affected_decisions = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="Decisions taken from the last good moment to the containment."
+    )
+    decisions_rescored = models.PositiveBigIntegerField(
+        default=0, help_text="How many of them were taken again, where they are not listed one by one."
+    )
+    last_good_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the system is last known to have decided well."
+    )
 
     onset_at = models.DateTimeField(null=True, blank=True)
     onset_confidence = models.CharField(
@@ -646,7 +655,7 @@ FILLABLE = frozenset(
         "title", "summary", "incident_class", "subtype", "realisation", "intent", "system", "system_unknown", "priority",
         "no_playbook_reason", "serious_incident", "personal_data", "harm_stopped", "affected_people",
         "exposed_population", "affected_frozen_at", "no_remediation_reason", "measures_planned_at",
-        "estimated_loss", "onset_at", "onset_confidence", "serving", "escalated_external", "remediated_at",
+        "estimated_loss", "affected_decisions", "last_good_at", "onset_at", "onset_confidence", "serving", "escalated_external", "remediated_at",
     }
 )  # fmt: skip
 

@@ -125,28 +125,49 @@ class EvidenceForm(forms.Form):
     note = forms.CharField(max_length=2000, required=False, label="What it shows")
 
 
+class DecisionsForm(forms.Form):
+    """Decisions for the worklist: a file, or lines pasted in."""
+
+    file = forms.FileField(label="CSV file", required=False)
+    text = forms.CharField(
+        required=False, max_length=1_000_000, label="Or lines", widget=forms.Textarea(attrs={"rows": 4, "class": "code"}),
+        help_text="Ids alone, one a line; or CSV with decision_id, decided_at, outcome and new_outcome.",
+    )  # fmt: skip
+
+
 class FactsForm(forms.ModelForm):
     """What is known about the incident, apart from state and severity."""
 
     onset_at = forms.DateTimeField(
         required=False, label="Onset", widget=local_input(), help_text="When the harm began, as far as known."
     )
+    last_good_at = forms.DateTimeField(
+        required=False, label="Last known good", widget=local_input(),
+        help_text="When the system last decided well, as far as known.",
+    )  # fmt: skip
 
     class Meta:
         model = Incident
         fields = (
             "title", "summary", "system", "system_unknown", "incident_class", "subtype", "realisation", "intent",
-            "onset_at", "onset_confidence", "affected_people", "exposed_population", "estimated_loss",
+            "last_good_at", "onset_at", "onset_confidence", "affected_people", "exposed_population", "affected_decisions",
+            "estimated_loss",
             "serious_incident", "personal_data", "escalated_external",
         )  # fmt: skip
         labels = {
             "incident_class": "Class", "system": "AI system", "system_unknown": "The system is not known",
             "realisation": "How far it went", "onset_confidence": "How sure of the onset",
             "affected_people": "People affected", "exposed_population": "People exposed",
+            "affected_decisions": "Decisions affected",
             "serious_incident": "Serious incident, Art. 3(49)", "personal_data": "Personal data involved",
             "escalated_external": "Escalated to an outside party",
         }  # fmt: skip
-        help_texts = {"serious_incident": "", "system_unknown": "", "summary": "Markdown."}
+        help_texts = {
+            "serious_incident": "",
+            "system_unknown": "",
+            "summary": "Markdown.",
+            "affected_decisions": "",
+        }
         widgets = {"summary": forms.Textarea(attrs={"rows": 5})}
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:

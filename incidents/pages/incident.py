@@ -11,8 +11,8 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
-from incidents import drafts, explaining, lifecycle, news
-from incidents.access import RIGHTS, can, visible
+from incidents import drafts, explaining, lifecycle, news, rescoring, similar
+from incidents.access import RIGHTS, can
 from incidents.models import Event, Incident
 from incidents.pages import forms, live, panels
 from incidents.pages.door import me, of_incident, reasons_of, status_of
@@ -85,7 +85,9 @@ def show(
         "comms": _comms(incident),
         "next_update": drafts.next_update(incident),
         "serving_now": incident.system.serving_at(timezone.now()) if incident.system else [],
-        "similar": _similar(request, incident),
+        "similar": similar.similar_to(incident, user),
+        "interval": rescoring.interval_of(incident), "progress": rescoring.progress_of(incident),
+        "sees_decisions": can(user, "evidence.see", incident),
     }  # fmt: skip
     for name, part in context.items():
         if name.endswith("_form"):
@@ -270,15 +272,3 @@ def _comms(incident: Incident) -> list[dict[str, Any]]:
         }
         for index, row in enumerate(incident.comms_plan)
     ]  # fmt: skip
-
-
-def _similar(request: HttpRequest, incident: Incident) -> list[Incident]:
-    """Earlier and later incidents of the same system and class that the reader may see."""
-    if incident.system_id is None:
-        return []
-    others = (
-        visible(me(request), Incident.objects.all()).filter(system=incident.system_id).exclude(pk=incident.pk)
-    )
-    if incident.incident_class:
-        others = others.filter(incident_class=incident.incident_class)
-    return list(others.order_by("-detected_at")[:5])

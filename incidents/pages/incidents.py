@@ -106,7 +106,7 @@ def table(request: HttpRequest) -> HttpResponse:
     return response
 
 
-class _Echo:
+class Echo:
     """A file that gives back what is written, for `csv`."""
 
     def write(self, line: str) -> str:
@@ -114,7 +114,7 @@ class _Echo:
 
 
 def _lines(rows: Any, columns: tuple[str, ...]) -> Iterator[str]:
-    out = csv.writer(_Echo())
+    out = csv.writer(Echo())
     yield out.writerow(["Id", "Severity", "Title", "State", *(COLUMNS[c] for c in columns)])
     for row in rows.iterator(chunk_size=1000):
         cells = [
@@ -124,7 +124,7 @@ def _lines(rows: Any, columns: tuple[str, ...]) -> Iterator[str]:
             row.get_state_display(),
             *(_cell(row, c) for c in columns),
         ]
-        yield out.writerow([_inert(str(cell)) for cell in cells])
+        yield out.writerow([inert(str(cell)) for cell in cells])
 
 
 def _cell(row: Any, column: str) -> str:
@@ -138,7 +138,7 @@ def _cell(row: Any, column: str) -> str:
     return "" if value is None else str(value)
 
 
-def _inert(cell: str) -> str:
+def inert(cell: str) -> str:
     """A spreadsheet takes what begins like a formula for one: the apostrophe makes it text."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 

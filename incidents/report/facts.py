@@ -11,6 +11,7 @@ from incidents.models import Evidence, Incident, PostMortem
 from incidents.models.people import ROLES
 from incidents.postmortem import WRITTEN
 from incidents.report import document as doc
+from incidents.rescoring import progress_of
 
 if TYPE_CHECKING:
     from incidents.models import Event
@@ -151,12 +152,18 @@ def _impact(incident: Incident) -> doc.Table:
     def number(value: object) -> str:
         return f"{value:,}" if value is not None else "not yet known"
 
+    progress = progress_of(incident)
     return doc.Table(
         title="Impact in figures",
         columns=("Measure", "Value"),
         rows=(
             ("People adversely affected (best estimate)", number(incident.affected_people)),
             ("Exposed population", number(incident.exposed_population)),
+            ("Decisions affected", number(incident.affected_decisions)),
+            (
+                "Decisions re-scored",
+                f"{progress.done:,} of {progress.total:,}" if progress.total else "none listed",
+            ),
             ("Estimated loss", number(incident.estimated_loss)),
             ("Serious incident, Art. 3(49)", incident.get_serious_incident_display()),
             ("Personal data involved", incident.get_personal_data_display()),
