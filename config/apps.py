@@ -1,6 +1,7 @@
 """Django's name tag for the config room: joins the floors when everything is loaded."""
 
 from django.apps import AppConfig
+from django.contrib.admin import apps as console
 
 
 class ConfigConfig(AppConfig):
@@ -14,3 +15,10 @@ class ConfigConfig(AppConfig):
 
         register(waker)
         wiring.connect()
+
+
+class ConsoleConfig(console.AdminConfig):
+    """Django's console, with its front page arranged by task."""
+
+    default = False  # this module's own is ConfigConfig
+    default_site = "incidents.console.ConsoleSite"

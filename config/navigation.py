@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from incidents import notices
 from incidents.access import can, can_somewhere
 from incidents.visibility import about_seen
 from playbooks.models import Approval
@@ -35,8 +36,9 @@ ENTRIES = (
 def navigation(request: HttpRequest) -> dict[str, Any]:
     """Context processor: the entries that this person may open, the current one marked."""
     if not request.user.is_authenticated:
-        return {"navigation": []}
-    return {"navigation": SimpleLazyObject(lambda: _entries(request))}
+        return {"navigation": [], "unread_notices": 0}
+    unread = SimpleLazyObject(lambda: notices.unread(request.user))
+    return {"navigation": SimpleLazyObject(lambda: _entries(request)), "unread_notices": unread}
 
 
 def _entries(request: HttpRequest) -> list[dict[str, Any]]:

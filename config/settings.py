@@ -126,7 +126,7 @@ INSTALLED_APPS = [
     "integrations",
     "playbooks",
     "incidents",
-    "django.contrib.admin",
+    "config.apps.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.messages",

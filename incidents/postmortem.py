@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -70,10 +71,29 @@ def first_summary(incident: Incident) -> str:
     return " ".join(said)
 
 
+class Overtaken(Refused):
+    """Somebody else saved the same sections meanwhile: `theirs` is section → what they wrote."""
+
+    def __init__(self, theirs: Mapping[str, str]) -> None:
+        titles = ", ".join(WRITTEN[key][0].lower() for key in theirs)
+        super().__init__(
+            "write",
+            [f"Somebody else saved this meanwhile: {titles}. Their words stand above yours; merge both, then save again."],
+        )  # fmt: skip
+        self.theirs = dict(theirs)
+
+
+def mark_of(text: str) -> str:
+    """A short digest of a section's text: what a writer has seen."""
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
 def write(
-    pm: PostMortem, sections: Mapping[str, str], *, by: User, revision: int | None = None
-) -> PostMortem:
-    """Replace the text of some sections. With `revision`, refused when somebody else saved since."""
+    pm: PostMortem, sections: Mapping[str, str], *, by: User, revision: int | None = None,
+    seen: Mapping[str, str] | None = None,
+) -> PostMortem:  # fmt: skip
+    """Replace the text of some sections. With `revision`, refused when somebody else saved since; with `seen`
+    (section → `mark_of` what it replaces), only when they saved the same section: raises Overtaken."""
     require(by, "postmortem.edit", pm.incident)
     if unknown := set(sections) - set(WRITTEN):
         raise Refused(
@@ -88,6 +108,14 @@ def write(
                     "Somebody saved this post-mortem since you opened it. Copy your text, reload, and put it in again."
                 ],
             )
+        theirs = {
+            key: text
+            for key in seen or {}
+            if mark_of(text := fresh.sections.get(key, "")) != (seen or {})[key]
+            and text != sections.get(key, text)
+        }
+        if theirs:
+            raise Overtaken(theirs)
         _changeable(fresh)
         fresh.sections = {**fresh.sections, **sections}
         fresh.revision += 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.apps import apps
@@ -45,8 +46,9 @@ UNTIL_MITIGATED = frozenset({"update", "executive", "external", "contain", "miti
 MET_BY_MOVE = {"triage": ("triage",), "mitigate": ("mitigate", "contain"), "close": ("report",)}
 
 
-def due(anchor: datetime, amount: int, unit: str) -> datetime:
-    """`anchor` plus a period. A business day ends at the same time of day on a later weekday (UTC)."""
+def due(anchor: datetime, amount: int, unit: str, holidays: Collection[date] = ()) -> datetime:
+    """`anchor` plus a period. A business day ends at the same time of day on a later weekday (UTC) that is no
+    holiday."""
     match unit:
         case "minutes":
             return anchor + timedelta(minutes=amount)
@@ -58,11 +60,16 @@ def due(anchor: datetime, amount: int, unit: str) -> datetime:
             moment = anchor
             while amount > 0:
                 moment += timedelta(days=1)
-                if moment.weekday() < 5:
+                if moment.weekday() < 5 and moment.date() not in holidays:
                     amount -= 1
             return moment
         case _:
             raise ValueError(f"Unknown unit {unit!r}: use minutes, hours, days or business_days.")
+
+
+def holidays() -> frozenset[date]:
+    """Days that are no business days, as administrators keep them; one light statement."""
+    return frozenset(apps.get_model("incidents", "Holiday").objects.values_list("day", flat=True))
 
 
 def schedule(incident: Incident) -> None:
@@ -72,6 +79,7 @@ def schedule(incident: Incident) -> None:
     rows = list(target_model.objects.filter(severity=incident.severity))
     met = set(due_model.objects.filter(incident=incident).exclude(met_at=None).values_list("kind", flat=True))
     due_model.objects.filter(incident=incident, met_at=None).delete()
+    closed = holidays() if any(row.unit == "business_days" for row in rows) else frozenset()
     told = _last_update(incident) if any(row.kind == "update" for row in rows) else None
     due_model.objects.bulk_create(
         due_model(
@@ -84,6 +92,7 @@ def schedule(incident: Incident) -> None:
                 else getattr(incident, row.anchor),
                 row.amount,
                 row.unit,
+                closed,
             ),
         )
         for row in rows
@@ -111,7 +120,7 @@ def updated(incident: Incident, kind: str, at: datetime) -> None:
     for row in target:
         apps.get_model("incidents", "ResponseDue").objects.filter(
             incident=incident, kind="update", met_at=None
-        ).update(due_at=due(at, row.amount, row.unit))
+        ).update(due_at=due(at, row.amount, row.unit, holidays()))
 
 
 def _last_update(incident: Incident) -> datetime | None:

@@ -258,6 +258,22 @@ class Example:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class OnDuty:
+    """Somebody whom a paging tool would page now: `level` 1 is paged first, `of` names the schedule or policy,
+    `until` (ISO 8601) when the shift ends, "" where the tool does not say."""
+
+    name: str
+    email: str = ""
+    level: int = 1
+    of: str = ""
+    until: str = ""
+
+
+#: Asks a paging tool who is on duty.
+DutyCall = Generator[Request, Response, list[OnDuty]]
+
+
 class Provider:
     """Base of every provider. The file name is the slug; one subclass per file, named `Provider_`
     free: the shelf takes the single subclass it finds."""
@@ -290,6 +306,8 @@ class Provider:
     #: the secrets by any of which the vendor proves each message; without one of them entered a message is taken as
     #: information by its address alone, and nothing that a person asks in it is done (`authenticity.unproven`)
     proved_by: ClassVar[Sequence[str]] = ()
+    #: a paging tool that can be asked who is on duty
+    knows_duty: ClassVar[bool] = False
     #: fields of the incident that the outside tool owns once it is linked: state, owner, priority
     owns: ClassVar[frozenset[str]] = frozenset()
 
@@ -324,6 +342,10 @@ class Provider:
         """Ask the vendor what is new since `memory` (empty at first). Raises SendError."""
         raise SendError(f"{self.title} is not polled.", retryable=False)
         yield  # pragma: no cover - makes this a generator
+
+    def on_duty(self, settings: Mapping[str, Any]) -> DutyCall | None:
+        """Ask who is on duty now; None where the settings do not allow it. Raises SendError."""
+        return None
 
     # --- outbound ------------------------------------------------------------------------------
     def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:

@@ -257,6 +257,20 @@ class Pace(models.Model):
         return self.place or "everything"
 
 
+class DutyAnswer(models.Model):
+    """Who is on duty, as a paging tool answered last: people as `contract.OnDuty`. Without `answered_at` it never
+    did."""
+
+    connection = models.OneToOneField(Connection, on_delete=models.CASCADE, related_name="duty")
+    people = models.JSONField(default=list)
+    asked_at = models.DateTimeField(default=timezone.now)
+    error = models.CharField(max_length=300, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"On duty by {self.connection}"
+
+
 class PersonLink(models.Model):
     """Who somebody at an outside tool is here, where their e-mail address does not tell."""
 

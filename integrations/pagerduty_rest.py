@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from integrations.contract import Announcement, Request, Response, SendError
+from integrations.contract import Announcement, OnDuty, Request, Response, SendError
 from integrations.listening import entries, mapping
 from integrations.normalise import text
 from integrations.vendor import address, clip, failure, heading, line
@@ -64,6 +64,29 @@ def ask(what: Announcement, settings: Mapping[str, Any], key: str) -> Generator[
     yield from _call(
         "POST", f"/incidents/{quote(incident, safe='')}/responder_requests", settings, json=asked
     )
+
+
+def on_duty(settings: Mapping[str, Any]) -> Generator[Request, Response, list[OnDuty]]:
+    """Who is on call now, of the policies among the responders, else of all. Raises SendError.
+
+    https://developer.pagerduty.com/api-reference/3a6b910f11050-list-all-of-the-on-calls
+    """
+    policies = [one["id"] for one in _targets(settings) if one["type"].startswith("escalation_policy")]
+    asked: dict[str, Any] = {"earliest": "true", "limit": "100", "include[]": "users"}
+    if policies:
+        asked["escalation_policy_ids[]"] = policies
+    found = yield from _call("GET", "/oncalls", settings, params=asked)
+    people = [
+        OnDuty(
+            name=text(mapping(one.get("user")).get("summary") or mapping(one.get("user")).get("name"), 120),
+            email=text(mapping(one.get("user")).get("email"), 200),
+            level=int(one["escalation_level"]) if str(one.get("escalation_level")).isdecimal() else 1,
+            of=text(mapping(one.get("escalation_policy")).get("summary"), 120),
+            until=text(one.get("end"), 40),
+        )
+        for one in entries(found.get("oncalls"))
+    ]
+    return sorted((one for one in people if one.name), key=lambda one: (one.of, one.level, one.name))
 
 
 def _targets(settings: Mapping[str, Any]) -> list[dict[str, str]]:

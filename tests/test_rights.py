@@ -21,7 +21,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from django.utils import timezone
 
 from config import api
-from incidents import postmortem
+from incidents import notices, postmortem
 from incidents.access import RIGHTS
 from incidents.models import (
     ActionItem,
@@ -125,6 +125,7 @@ PAGES: dict[str, Rule] = {
     "POST incidents:settlement": seen("clock.settle", {"reason": "Not owed"}),
     "POST incidents:evidence": seen("incident.edit", lambda: {"file": SimpleUploadedFile("a.txt", b"a")}),
     "GET incidents:evidence_item": seen("evidence.see"),
+    "POST incidents:handover_read": seen(SEE, None, 409),  # nothing was handed over
     "GET incidents:decisions": seen("evidence.see"),
     "POST incidents:decisions": seen("incident.edit", {"text": "d-1"}),
     "POST incidents:rescorings": seen("incident.edit", {"decision": "0", "new_outcome": "granted"}),
@@ -158,6 +159,8 @@ PAGES: dict[str, Rule] = {
     "POST incidents:silences": house("silence.create", {"matchers": 'system="a"', "minutes": "60", "reason": "Work"}),
     "POST incidents:silence_end": house("silence.create"),
     "GET incidents:settings": house(SIGNED_IN), "POST incidents:settings": house(SIGNED_IN, {"theme": "dark"}),
+    "POST incidents:wishes": house(SIGNED_IN, dict.fromkeys(notices.KINDS, "page")),
+    "GET incidents:notices": house(SIGNED_IN), "POST incidents:reading": house(SIGNED_IN),
     "POST incidents:tokens": house(SIGNED_IN, {"name": "x", "scopes": ["read"], "days": "30"}, 200),
     "POST incidents:token_revoke": house(SIGNED_IN, None, 404),  # the table's token is somebody else's
     "GET playbooks:playbooks": house(READER), "GET playbooks:playbook": house(READER),
@@ -198,6 +201,8 @@ PAGES: dict[str, Rule] = {
 
 #: "METHOD path below /api/v1" → rule; what may be sent is in the OpenAPI document.
 API: dict[str, Rule] = {
+    "GET /notices/wishes/": house(SIGNED_IN), "PUT /notices/wishes/": house(SIGNED_IN, {"task": "off"}),
+    "GET /notices/": house(SIGNED_IN), "POST /notices/reading/": house(SIGNED_IN, {}, 200),
     "GET /saved-views/": house(SIGNED_IN), "POST /saved-views/": house(SIGNED_IN, {"name": "Mine", "query": "severity=1"}),
     "DELETE /saved-views/{id}/": house(SIGNED_IN, None, 404),  # the table's view is nobody's
     "POST /incidents/batches/": house(SIGNED_IN, {}, 422),  # each incident answers for itself
@@ -222,7 +227,7 @@ API: dict[str, Rule] = {
     "POST /incidents/{id}/attestations/": seen("incident.attest", {"role": "IC", "statement": "Over."}, 201, 409),
     "POST /incidents/{id}/timeline/": seen("timeline.append", {"text": "Looked."}),
     "GET /incidents/{id}/evidence/": seen("evidence.see"),
-    "GET /incidents/{id}/impact/": seen(), "PUT /incidents/{id}/impact/": seen("incident.edit", {"done": 0}),
+    "POST /incidents/{id}/handover/": seen(SEE, {}, 409), "GET /incidents/{id}/impact/": seen(), "PUT /incidents/{id}/impact/": seen("incident.edit", {"done": 0}),
     "GET /incidents/{id}/decisions/": seen("evidence.see"),
     "POST /incidents/{id}/decisions/": seen("incident.edit", {"decisions": [{"decision_id": "d-1"}]}, 200),
     "GET /incidents/{id}/similar/": seen(),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.helpers import AdminErrorList, AdminForm
+from django.core.exceptions import PermissionDenied
 from django.db.models import Max
 from django.http import HttpRequest
 
+from incidents.intake import rehearsal
 from incidents.models import GroupingRule, Silence
 from incidents.models.alerts import KEY_FIELDS
+from incidents.visibility import visible_alerts
 
 from .console import Console
 
@@ -39,6 +43,42 @@ class GroupingRules(Console):
         "name", "active", "position", "matchers", "family", "level", "system", "title", "key_fields", "window_seconds",
         "reopen_seconds", "warning_signals", "warning_windows", "gates", "note",
     )  # fmt: skip
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: Any = None,
+    ) -> Any:
+        """As usual; `_rehearse` tries the rule as it stands in the form on the alerts of the last days."""
+        if request.method != "POST" or "_rehearse" not in request.POST:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        row = self.get_object(request, object_id) if object_id else None
+        may = self.has_change_permission(request, row) if object_id else self.has_add_permission(request)
+        if not may or (object_id and row is None):
+            raise PermissionDenied
+        form = self.get_form(request, row, change=row is not None)(request.POST, instance=row)
+        more = dict(extra_context or {})
+        if form.is_valid():
+            tried = rehearsal.last_days(form.instance)
+            named = [alert.pk for group in tried.groups[:50] for alert in group.named]
+            seen = visible_alerts(request.user).filter(pk__in=named).values_list("pk", flat=True)
+            more |= {"rehearsal": tried, "seen_alerts": set(seen)}
+        return self._shown(request, row, form, more)
+
+    def _shown(self, request: HttpRequest, row: Any, form: Any, more: dict[str, Any]) -> Any:
+        """The form as typed, with its errors; nothing is saved."""
+        readonly = self.get_readonly_fields(request, row)
+        drawn = AdminForm(form, cast(Any, self.get_fieldsets(request, row)), {}, readonly, model_admin=self)
+        context = {
+            **self.admin_site.each_context(request), "title": "Try the rule", "adminform": drawn, "original": row,
+            "object_id": row and row.pk, "is_popup": False, "to_field": None, "media": self.media + drawn.media,
+            "inline_admin_formsets": [], "errors": AdminErrorList(form, []), "preserved_filters": "", **more,
+        }  # fmt: skip
+        answer = self.render_change_form(request, context, add=row is None, change=row is not None, obj=row)
+        answer.status_code = 422 if form.errors else 200
+        return answer
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return ("name",) if obj is not None else ()

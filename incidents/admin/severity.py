@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from django import forms
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from incidents.models import ResponseTarget, SeverityProfile
+from incidents import severity as rules
+from incidents.access import visible
+from incidents.models import Holiday, Incident, ResponseTarget, SeverityProfile
+from incidents.severity_trial import try_on_past
 
 from .console import Console, readable
+from .matrix import MatrixForm
+
+#: How far back an edited matrix is tried.
+DAYS = 30
 
 
 @admin.register(SeverityProfile)
@@ -23,15 +33,7 @@ class SeverityProfiles(Console):
     list_display = ("version", "is_active", "note", "created_by", "created_at", "next_version")
     list_select_related = ("created_by",)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return (
-            ("data", "note")
-            if obj is None
-            else ("version", "is_active", "note", "created_by", "created_at", "matrix")
-        )
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return () if obj is None else self.get_fields(request, obj)
+    fields = readonly_fields = ("version", "is_active", "note", "created_by", "created_at", "matrix")
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -39,30 +41,37 @@ class SeverityProfiles(Console):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        wanted = request.GET.get("from", "")
-        base = (
-            SeverityProfile.objects.filter(version=int(wanted)).first()
-            if wanted.isdecimal() and len(wanted) < 9
-            else None
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """The editor. `then`: save (publish), try (the answers below it), past (the last days), json (draw the JSON)."""
+        if not self.has_add_permission(request):
+            raise PermissionDenied
+        saved = SeverityProfile.current()
+        form = MatrixForm(_base(request, saved), request.POST or None)
+        context: dict[str, Any] = {
+            **self.admin_site.each_context(request), "opts": self.opts, "form": form, "saved": saved, "days": DAYS,
+            "title": "Edit the severity matrix",
+        }  # fmt: skip
+        if request.method == "POST" and form.is_valid():
+            edited, then = form.profile(), request.POST.get("then", "save")
+            context["problems"] = problems = rules.check_profile(edited)
+            if not problems and then == "save" and form.cleaned_data["note"].strip():
+                made = SeverityProfile.publish(
+                    edited, note=form.cleaned_data["note"].strip(), by=request.user
+                )
+                self.log_addition(request, made, [{"added": {}}])
+                messages.success(
+                    request, f"{made} is in force from now on; incidents keep the one they were rated by."
+                )
+                return redirect("admin:incidents_severityprofile_changelist")
+            if not problems and then == "save":
+                form.add_error("note", "Say what changed and why; whoever reads the history needs it.")
+            context |= _tried(request, form, edited, saved.data, then) if not problems else {}
+            if then == "json":
+                context["form"] = MatrixForm(edited)
+        status = 422 if form.errors or context.get("problems") else 200
+        return TemplateResponse(
+            request, "admin/incidents/severityprofile/editor.html", context, status=status
         )
-        return {"data": (base or SeverityProfile.current()).data}
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "data":
-            field.widget = forms.Textarea(attrs={"rows": 40, "cols": 110, "spellcheck": "false"})
-            field.help_text = (
-                "Dimensions, questions, bands, matrix, floors and caps. Saving makes it the active version."
-            )
-        elif db_field.name == "note":
-            field.required = True
-        return field
-
-    def save_model(self, request: HttpRequest, obj: SeverityProfile, form: Any, change: bool) -> None:
-        published = SeverityProfile.publish(obj.data, note=obj.note, by=request.user)
-        obj.__dict__.update({k: v for k, v in published.__dict__.items() if k != "_state"})
-        obj._state.adding = False
 
     @admin.display(boolean=True, description="active")
     def is_active(self, obj: SeverityProfile) -> bool:
@@ -82,3 +91,38 @@ class SeverityProfiles(Console):
 class ResponseTargets(Console):
     list_display = ("severity", "kind", "anchor", "amount", "unit")
     list_filter = ("severity", "kind")
+
+
+@admin.register(Holiday)
+class Holidays(Console):
+    """Days on which nobody is expected to work: business days of response targets leave them out."""
+
+    list_display = ("day", "name")
+    date_hierarchy = "day"
+    search_fields = ("name",)
+
+
+def _base(request: HttpRequest, saved: SeverityProfile) -> Any:
+    """The matrix that is edited: of the version `?from=`, else the one in force."""
+    wanted = request.GET.get("from", "")
+    if wanted.isdecimal() and len(wanted) < 9:
+        saved = SeverityProfile.objects.filter(version=int(wanted)).first() or saved
+    return saved.data
+
+
+def _tried(request: HttpRequest, form: MatrixForm, edited: Any, saved: Any, then: str) -> dict[str, Any]:
+    """What the edited matrix would say: to the answers, or about the last days (incidents by name only to those
+    who may see them)."""
+    if then == "try":
+        answers, before = form.answers(), None
+        with suppress(ValueError):  # an answer that only the edited matrix has
+            before = rules.assess(saved, **answers)
+        return {"result": rules.assess(edited, **answers), "before": before}
+    if then == "past":
+        trial = try_on_past(edited, saved, DAYS)
+        changed = [one.incident.pk for one in trial.changed]
+        seen = set(
+            visible(request.user, Incident.objects.filter(pk__in=changed)).values_list("pk", flat=True)
+        )
+        return {"trial": trial, "seen": seen}
+    return {}

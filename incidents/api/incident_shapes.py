@@ -240,7 +240,7 @@ class ImpactSerializer(serializers.Serializer):
     changed = serializers.IntegerField(source="progress.changed")
 
 
-class DecisionSerializer(serializers.ModelSerializer):
+class AffectedDecisionSerializer(serializers.ModelSerializer):
     """A line of the re-score worklist."""
 
     decision_id = serializers.CharField(source="key", max_length=200)
@@ -252,7 +252,7 @@ class DecisionSerializer(serializers.ModelSerializer):
 
 
 class DecisionsSerializer(serializers.Serializer):
-    decisions = DecisionSerializer(many=True, max_length=5000, allow_empty=False)
+    decisions = serializers.ListField(child=AffectedDecisionSerializer(), min_length=1, max_length=5000)
 
 
 class BroughtSerializer(serializers.Serializer):

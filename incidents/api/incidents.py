@@ -15,7 +15,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents import bulk, drafts, lifecycle, regrouping, rescoring, search, similar
+from incidents import bulk, drafts, handover, lifecycle, regrouping, rescoring, search, similar
 from incidents.access import require, visible
 from incidents.api import incident_shapes as shapes
 from incidents.api.base import Api, read, telling_values
@@ -149,6 +149,13 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         data = read(shapes.OwnerSerializer, request)
         incident.assign(data["owner"], by=request.user, note=data["note"])
         return self._detail(incident)
+
+    @extend_schema(summary="Say that a hand-over was read", request=None, responses={201: EventSerializer})
+    @action(detail=True, methods=["post"])
+    def handover(self, request: Request, pk: str) -> Response:
+        """By the new commander; until then it stands on the incident's page and on their start page."""
+        event = handover.read(self.get_object(), by=request.user)
+        return Response(EventSerializer(event).data, status=status.HTTP_201_CREATED)
 
     @extend_schema(
         summary="Make a lifecycle move",
@@ -349,7 +356,7 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         return Response(shapes.ImpactSerializer(facts).data)
 
     @extend_schema(
-        summary="Decisions to re-score, oldest first", responses=shapes.DecisionSerializer(many=True)
+        summary="Decisions to re-score, oldest first", responses=shapes.AffectedDecisionSerializer(many=True)
     )
     @action(detail=True, pagination_class=OldestAdded)
     def decisions(self, request: Request, pk: str) -> Response:
@@ -358,7 +365,7 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         incident = self.get_object()
         require(request.user, "evidence.see", incident)
         page = self.paginate_queryset(incident.decisions.all())
-        return self.get_paginated_response(shapes.DecisionSerializer(page, many=True).data)
+        return self.get_paginated_response(shapes.AffectedDecisionSerializer(page, many=True).data)
 
     @extend_schema(
         summary="List decisions, or give their new outcomes",

@@ -8,6 +8,7 @@ from incidents.api.changes import ChangeViewSet
 from incidents.api.clocks import ClockViewSet
 from incidents.api.incidents import IncidentViewSet
 from incidents.api.insights import InsightsView
+from incidents.api.notices import NoticeViewSet
 from incidents.api.postmortems import PostMortemViewSet
 from incidents.api.saved_views import SavedViewViewSet
 from incidents.api.systems import SystemViewSet
@@ -18,6 +19,7 @@ router.register("alerts", AlertViewSet, "api-alert")
 router.register("incidents", IncidentViewSet, "api-incident")
 router.register("postmortems", PostMortemViewSet, "api-postmortem")
 router.register("saved-views", SavedViewViewSet, "api-saved-view")
+router.register("notices", NoticeViewSet, "api-notice")
 router.register("clocks", ClockViewSet, "api-clock")
 router.register("changes", ChangeViewSet, "api-change")
 

@@ -153,10 +153,11 @@ def _schedule(incidents: Sequence[Incident]) -> None:
     rows = defaultdict(list)
     for target in ResponseTarget.objects.filter(anchor="detected_at"):
         rows[target.severity].append(target)
+    closed = targets.holidays()
     ResponseDue.objects.bulk_create(
         ResponseDue(
             incident=incident, kind=row.kind, severity=incident.severity,
-            due_at=targets.due(incident.detected_at, row.amount, row.unit),
+            due_at=targets.due(incident.detected_at, row.amount, row.unit, closed),
         )
         for incident in incidents
         for row in rows[incident.severity]

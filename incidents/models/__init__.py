@@ -6,10 +6,12 @@ from .decision import AffectedDecision
 from .event import Event
 from .evidence import Evidence
 from .incident import Incident
+from .notice import Notice
 from .people import ApiToken, RoleGrant, Team, User
 from .postmortem import ActionItem, ContributingFactor, PostMortem, Review
 from .reply import IdempotentReply
-from .severity import ResponseDue, ResponseTarget, SeverityAssessment, SeverityProfile
+from .retention import Retention
+from .severity import Holiday, ResponseDue, ResponseTarget, SeverityAssessment, SeverityProfile
 from .systems import AISystem, Dataset, Deployment, ModelVersion, SystemLink
 from .views import Pin, SavedView
 from .work import Attestation, Clock, IncidentRole, Task
@@ -29,14 +31,17 @@ __all__ = [
     "Event",
     "Evidence",
     "GroupingRule",
+    "Holiday",
     "IdempotentReply",
     "Incident",
     "IncidentRole",
     "ModelVersion",
+    "Notice",
     "Pin",
     "PostMortem",
     "ResponseDue",
     "ResponseTarget",
+    "Retention",
     "Review",
     "RoleGrant",
     "SavedView",

@@ -229,7 +229,7 @@ class Incident(ConcurrentTransitionMixin, models.Model):
             )
             return self.record(
                 "incident.assigned", text=text + (f" {note}" if note else ""), by=by, at=at,
-                data={"from": before and before.pk, "to": owner.pk},
+                data={"from": before and before.pk, "to": owner.pk, "note": note},
             )  # fmt: skip
 
     def move(self, to: str, *, by: Any, at: datetime | None = None, note: str = "", **data: Any) -> Event:

@@ -63,6 +63,8 @@ class User(AbstractUser):
         choices=[("auto", "As the system"), ("light", "Light"), ("dark", "Dark")],
     )
     teams = models.ManyToManyField(Team, blank=True, related_name="members")
+    #: kind of `incidents.notices.KINDS` → how: off, page or mail; what is not in it is as shipped
+    notify = models.JSONField(default=dict, blank=True, editable=False)
     is_service = models.BooleanField(default=False, help_text="Service accounts cannot approve.")
 
     class Meta(AbstractUser.Meta):

@@ -122,6 +122,19 @@ class ResponseTarget(models.Model):
         return f"SEV{self.severity} {self.get_kind_display()}: {self.amount} {self.get_unit_display()}"
 
 
+class Holiday(models.Model):
+    """A day that is no business day, besides Saturdays and Sundays."""
+
+    day = models.DateField(unique=True)
+    name = models.CharField(max_length=120)
+
+    class Meta:
+        ordering = ["day"]
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d} {self.name}"
+
+
 class ResponseDue(models.Model):
     """One due time on one incident, kept in step with severity and state."""
 

@@ -14,6 +14,7 @@ from incidents.models import AISystem, Attestation, Incident, SeverityProfile, T
 from incidents.models.incident import ANSWERS, CLASS_TITLES
 from incidents.models.severity import SEVERITIES
 from incidents.pages.door import number_of
+from incidents.pages.meanwhile import Meanwhile
 from incidents.pages.severity_form import SeverityForm
 from incidents.visibility import visible_systems
 
@@ -135,7 +136,7 @@ class DecisionsForm(forms.Form):
     )  # fmt: skip
 
 
-class FactsForm(forms.ModelForm):
+class FactsForm(Meanwhile):
     """What is known about the incident, apart from state and severity."""
 
     onset_at = forms.DateTimeField(
@@ -172,12 +173,16 @@ class FactsForm(forms.ModelForm):
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.user = user
         systems = visible_systems(user) | AISystem.objects.filter(pk=self.instance.system_id)
         self.fields["system"].queryset = systems.distinct()  # type: ignore[attr-defined]
         self.fields["system"].empty_label = "Not linked"  # type: ignore[attr-defined]
         for name in ("incident_class", "onset_confidence"):
             choices = self.fields[name].choices  # type: ignore[attr-defined]
             self.fields[name].choices = [("", "Not said"), *(c for c in choices if c[0])]  # type: ignore[attr-defined]
+
+    def _opened(self, data: Any, instance: Any) -> FactsForm:
+        return FactsForm(self.user, data, instance=instance)
 
     def _post_clean(self) -> None:
         # the verb `fill` changes the incident and writes the fact; the form only reads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import Prefetch, Q, QuerySet
@@ -11,12 +12,13 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.http import urlencode
 
-from incidents import drafts, explaining, lifecycle, news, rescoring, similar
+from incidents import drafts, explaining, handover, lifecycle, news, rescoring, similar
 from incidents.access import RIGHTS, can
 from incidents.models import Event, Incident
 from incidents.pages import forms, live, panels
 from incidents.pages.door import me, of_incident, reasons_of, status_of
 from incidents.pages.keyset import page_of
+from incidents.pages.meanwhile import Conflict
 
 #: group of the timeline's filter → (title, prefixes of event kinds)
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -49,8 +51,10 @@ def show(
     refused: BaseException | None = None,
     form: Any = None,
     at: str = "",
+    meanwhile: Sequence[Conflict] = (),
 ) -> HttpResponse:
-    """The whole page; after a refusal with its reasons and the refused form `at` its place."""
+    """The whole page; after a refusal with its reasons and the refused form `at` its place; `meanwhile` are fields
+    that somebody else changed since the form was opened."""
     if refused is not None:
         # the verb may have set attributes that were not kept
         incident = Incident.objects.select_related("system", "owner", "reported_by", "rule").get(
@@ -62,6 +66,7 @@ def show(
         "news": news.of(incident.pk),  # before the facts: what changes meanwhile is news
         "refused": reasons_of(refused) if refused is not None else [],
         "refused_at": at,
+        "meanwhile": meanwhile,
         "status": live.part(request, "incidents/parts/status.html", _status(request, incident)),
         "alerts": live.part(request, "incidents/parts/alerts.html", _alerts(request, incident)),
         "timeline": live.part(request, "incidents/parts/timeline.html", _timeline(request, incident)),
@@ -85,6 +90,7 @@ def show(
         "comms": _comms(incident),
         "next_update": drafts.next_update(incident),
         "serving_now": incident.system.serving_at(timezone.now()) if incident.system else [],
+        "handed_over": handover.of(incident),
         "similar": similar.similar_to(incident, user),
         "interval": rescoring.interval_of(incident), "progress": rescoring.progress_of(incident),
         "sees_decisions": can(user, "evidence.see", incident),
@@ -92,7 +98,15 @@ def show(
     for name, part in context.items():
         if name.endswith("_form"):
             part.auto_id = f"{name}-%s"  # several forms share this page and some names of fields
-    code = 200 if refused is None and not at else status_of(refused) if refused is not None else 422
+    code = (
+        200
+        if refused is None and not at
+        else status_of(refused)
+        if refused is not None
+        else 409
+        if meanwhile
+        else 422
+    )
     return render(request, "incidents/incident.html", context, status=code)
 
 

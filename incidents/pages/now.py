@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from incidents import comms, lifecycle, news
+from incidents import comms, handover, lifecycle, news
 from incidents.access import can, visible
 from incidents.models import ActionItem, AISystem, Incident, ResponseDue, Task, User
 from incidents.pages import live, panels
@@ -106,6 +106,7 @@ def _mine(user: User) -> dict[str, Any]:
     actions = about_seen(ActionItem.objects.filter(owner=user, status="open"), user)
     return {
         "incidents": incidents,
+        "handed_over": handover.waiting_for(user),
         "updates": _updates(user),
         "tasks": list(tasks.select_related("incident").order_by("due_at", "id")[:10]),
         "actions": list(actions.select_related("incident").order_by("due_at")[:10]),

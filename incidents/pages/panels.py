@@ -1,7 +1,8 @@
 """Panels: what upper floors show on the core's pages without the core knowing them.
 
 `register` adds a panel to every incident's page, `register_urgent` one at its head, `register_now` one to the
-start page, `register_settings` one to a person's settings. A panel returns HTML (escaped by its own template) or "" when it has nothing to say.
+start page, `register_settings` one to a person's settings, `register_system` one to a system's. A panel
+returns HTML (escaped by its own template) or "" when it has nothing to say.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from django.http import HttpRequest
 from django.utils.html import conditional_escape
 from django.utils.safestring import SafeString
 
-from incidents.models import Incident
+from incidents.models import AISystem, Incident
 
 log = logging.getLogger(__name__)
 
 IncidentPanel = Callable[[HttpRequest, Incident], str]
 NowPanel = Callable[[HttpRequest], str]
+SystemPanel = Callable[[HttpRequest, AISystem], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ _incident: dict[str, Panel] = {}
 _urgent: dict[str, Panel] = {}
 _now: dict[str, Panel] = {}
 _settings: dict[str, Panel] = {}
+_system: dict[str, Panel] = {}
 
 
 def register(name: str, render: IncidentPanel, order: int = 50) -> None:
@@ -66,6 +69,16 @@ def register_now(name: str, render: NowPanel, order: int = 50) -> None:
 def register_settings(name: str, render: NowPanel, order: int = 50) -> None:
     """Show `render(request)` among a person's own settings. The same name replaces."""
     _settings[name] = Panel(name, render, order)
+
+
+def register_system(name: str, render: SystemPanel, order: int = 50) -> None:
+    """Show `render(request, system)` among who is responsible on each system's page. The same name replaces."""
+    _system[name] = Panel(name, render, order)
+
+
+def of_system(request: HttpRequest, system: AISystem) -> list[Shown]:
+    """What upper floors say about who is responsible for a system."""
+    return _shown(_system, request, system)
 
 
 def of_incident(request: HttpRequest, incident: Incident) -> list[Shown]:

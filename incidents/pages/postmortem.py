@@ -79,25 +79,33 @@ def postmortem(request: HttpRequest, incident: Incident) -> HttpResponse:
         return _export(incident, wanted)
     if request.method != "POST":
         return _page(request, incident)
-    typed = {key: request.POST[key][:MAX_SECTION] for key in verbs.WRITTEN if key in request.POST}
     pm = verbs.draft(incident, by=user)
-    changed = {
-        key: text for key, text in typed.items() if text.replace("\r\n", "\n") != pm.sections.get(key, "")
-    }
+    changed, seen = _changed(request, pm)
     because = request.POST.get("no_actions_because", pm.no_actions_because)[:4000].strip()
-    revision = request.POST.get("revision", "")
+    if verbs.mark_of(because) == request.POST.get("seen-no_actions_because"):
+        because = pm.no_actions_because  # left alone: a newer one stays
     try:
         if changed:
-            said = {key: text.replace("\r\n", "\n") for key, text in changed.items()}
-            verbs.write(pm, said, by=user, revision=int(revision) if revision.isdigit() else None)
+            verbs.write(pm, changed, by=user, seen=seen)
         if because != pm.no_actions_because:
             verbs.no_actions(pm, by=user, because=because)
     except No as error:
-        return _page(request, incident, refused=error, typed=typed)
+        return _page(request, incident, refused=error, typed=changed)
     messages.success(
         request, "Saved." if changed or because != pm.no_actions_because else "Nothing was different."
     )
     return redirect(PAGE, incident.pk)
+
+
+def _changed(request: HttpRequest, pm: PostMortem) -> tuple[dict[str, str], dict[str, str]]:
+    """(section → text of those that the person changed, section → mark of what they had before them)."""
+    changed, seen = {}, {}
+    for key in set(verbs.WRITTEN) & set(request.POST):
+        text = request.POST[key][:MAX_SECTION].replace("\r\n", "\n")
+        before = request.POST.get(f"seen-{key}", verbs.mark_of(pm.sections.get(key, "")))
+        if verbs.mark_of(text) != before:
+            changed[key], seen[key] = text, before
+    return changed, seen
 
 
 @posts_to(PAGE)
@@ -208,17 +216,25 @@ def _page(
     user = me(request)
     pm = PostMortem.objects.filter(incident=incident).first()
     kept = pm.sections if pm else {"summary": verbs.first_summary(incident)}
+    theirs = refused.theirs if isinstance(refused, verbs.Overtaken) else {}
     named = list(pm.factors.all()) if pm else []
     roles = _own_roles(request, incident)
     context: dict[str, Any] = {
         "incident": incident,
         "pm": pm,
-        "revision": request.POST.get("revision") if typed else pm.revision if pm else 0,
         "sections": [
-            {"key": key, "title": title, "hint": hint, "text": (typed or kept).get(key, kept.get(key, ""))}
+            {
+                "key": key,
+                "title": title,
+                "hint": hint,
+                "text": (typed or {}).get(key, kept.get(key, "")),
+                "seen": verbs.mark_of(kept.get(key, "")),
+                "theirs": theirs.get(key),
+            }
             for key, (title, hint) in verbs.WRITTEN.items()
         ],
         "summary_words": verbs.SUMMARY_WORDS,
+        "seen_no_actions": verbs.mark_of(pm.no_actions_because if pm else ""),
         "no_actions_because": request.POST.get("no_actions_because", pm.no_actions_because if pm else ""),
         "factors": named,
         "actions": list(incident.action_items.select_related("owner", "factor")),

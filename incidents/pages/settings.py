@@ -1,4 +1,4 @@
-"""What a person sets for themselves: name, time zone, theme, API tokens."""
+"""What a person sets for themselves: name, time zone, theme, notices, API tokens."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 
+from incidents import notices
 from incidents.models import ApiToken, User
 from incidents.models.people import ROLES
 from incidents.pages import panels
@@ -41,6 +43,17 @@ class SettingsForm(forms.ModelForm):
         self.fields["time_zone"].choices = [("", "UTC"), *((z, z.replace("_", " ")) for z in zones)]  # type: ignore[attr-defined]
 
 
+class WishesForm(forms.Form):
+    """How each kind of notice reaches the person."""
+
+    def __init__(self, user: User, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+        for kind, (title, _) in notices.KINDS.items():
+            self.fields[kind] = forms.ChoiceField(
+                choices=list(notices.WAYS.items()), label=title, initial=notices.way_of(user, kind)
+            )
+
+
 class TokenForm(forms.Form):
     """A new API token."""
 
@@ -59,6 +72,21 @@ def settings(request: HttpRequest) -> HttpResponse:
         messages.success(request, "Saved.")
         return redirect("incidents:settings")
     return _page(request, form, TokenForm(), status=422 if form.is_bound else 200)
+
+
+@signed_in
+def wishes(request: HttpRequest) -> HttpResponse:
+    """What reaches me, and how."""
+    user = me(request)
+    if request.method != "POST":
+        return redirect("incidents:settings")
+    form = WishesForm(user, request.POST)
+    if not form.is_valid():
+        return _page(request, SettingsForm(instance=user), TokenForm(), wishes_form=form, status=422)
+    user.notify = form.cleaned_data
+    user.save(update_fields=["notify"])
+    messages.success(request, "Saved.")
+    return redirect(reverse("incidents:settings") + "#notices")
 
 
 @signed_in
@@ -92,10 +120,12 @@ def _page(
     made: ApiToken | None = None,
     plain: str = "",
     status: int = 200,
+    wishes_form: WishesForm | None = None,
 ) -> HttpResponse:
     grants = me(request).grants.select_related("system").order_by("role")
     context = {
         "form": form, "token_form": token_form, "made": made, "plain": plain, "now": timezone.now(),
+        "wishes_form": wishes_form or WishesForm(me(request)), "mail_ready": notices.mail_ready(),
         "tokens": me(request).tokens.filter(revoked_at=None),
         "roles": [(ROLES.get(grant.role, grant.role), grant.system) for grant in grants],
         "panels": panels.of_settings(request),

@@ -7,6 +7,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.db import transaction
 from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -16,18 +17,19 @@ from incidents import lifecycle
 from incidents.access import can, require, visible
 from incidents.escalation import line_of
 from incidents.models import AISystem, Dataset, Incident, SystemLink
-from incidents.pages import history
+from incidents.pages import history, panels
 from incidents.pages.axis import draw
 from incidents.pages.door import me, signed_in
 from incidents.pages.forms import people
 from incidents.pages.keyset import page_of
+from incidents.pages.meanwhile import Conflict, Meanwhile
 from incidents.pages.now import in_trouble, with_trouble
 from incidents.visibility import visible_alerts, visible_systems
 
 SIZE = 40
 
 
-class SystemForm(forms.ModelForm):
+class SystemForm(Meanwhile):
     """What an owner writes about a system."""
 
     new_upstream = forms.CharField(
@@ -139,6 +141,7 @@ def system(request: HttpRequest, slug: str) -> HttpResponse:
         "groups": [g for g in groups if g.lanes], "spans": [(n, n == days) for n in sorted(history.SPANS)],
         "serving": found.serving_at(timezone.now()),
         "can_declare": can(user, "incident.create"), "line": line_of(found),
+        "duty": panels.of_system(request, found),
         "versions": list(found.versions.select_related("author")[:20]),
         "upstream": list(found.upstream.select_related("owner_team")),
         "links": [link for link in found.links.all() if link.url.lower().startswith(("http://", "https://"))],
@@ -158,12 +161,20 @@ def system_edit(request: HttpRequest, slug: str = "") -> HttpResponse:
     user = me(request)
     found = get_object_or_404(visible_systems(user), slug=slug) if slug else None
     require(user, "system.edit", system_id=found.pk if found else None)
-    form = SystemForm(request.POST or None, instance=found)
-    if request.method == "POST" and form.is_valid():
-        saved = form.save()
-        messages.success(request, f"{saved.name} is saved.")
-        return redirect(saved)
+    meanwhile: list[Conflict] = []
+    with transaction.atomic():
+        if found is not None:
+            found = AISystem.objects.select_for_update().get(pk=found.pk)
+        form: Any = SystemForm(request.POST or None, instance=found)
+        if request.method == "POST" and form.is_valid():
+            if meanwhile := form.conflicts():
+                form = form.rebased()
+            else:
+                saved = form.save()
+                messages.success(request, f"{saved.name} is saved.")
+                return redirect(saved)
     # an invalid form has already written on its instance: the heading shows what is kept
     name = AISystem.objects.get(pk=found.pk).name if found else ""
-    context = {"form": form, "name": name, "slug": slug}
-    return render(request, "incidents/system_form.html", context, status=422 if form.is_bound else 200)
+    context = {"form": form, "name": name, "slug": slug, "meanwhile": meanwhile}
+    code = 409 if meanwhile else 422 if form.is_bound else 200
+    return render(request, "incidents/system_form.html", context, status=code)

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 
-from incidents import lifecycle
+from incidents import handover, lifecycle
 from incidents.models import Incident, Task
 from incidents.pages import forms
 from incidents.pages.door import No, find, me, of_incident, posts_to
@@ -48,6 +48,17 @@ def owner(request: HttpRequest, incident: Incident) -> HttpResponse:
     except No as error:
         return show(request, incident, refused=error, form=form, at="owner")
     return _back(request, incident, f"{incident.owner} has command.")
+
+
+@posts_to(PAGE)
+@of_incident
+def handover_read(request: HttpRequest, incident: Incident) -> HttpResponse:
+    """The new commander has read what was handed over."""
+    try:
+        handover.read(incident, by=me(request))
+    except No as error:
+        return show(request, incident, refused=error, at="owner")
+    return _back(request, incident, "The timeline says that you have it.")
 
 
 @posts_to(PAGE)
@@ -105,13 +116,17 @@ def _other(request: HttpRequest, incident: Incident, number: int) -> Incident:
 @posts_to(PAGE)
 @of_incident
 def facts(request: HttpRequest, incident: Incident) -> HttpResponse:
-    form = forms.FactsForm(me(request), request.POST, instance=incident)
-    if not form.is_valid():
-        return show(request, incident, form=form, at="facts")
-    try:
-        incident.fill(by=me(request), **{name: form.cleaned_data[name] for name in form.changed_data})
-    except No as error:
-        return show(request, incident, refused=error, form=form, at="facts")
+    with transaction.atomic():
+        locked = Incident.objects.select_for_update().get(pk=incident.pk)
+        form = forms.FactsForm(me(request), request.POST, instance=locked)
+        if not form.is_valid():
+            return show(request, incident, form=form, at="facts")
+        if both := form.conflicts():
+            return show(request, incident, form=form.rebased(), at="facts", meanwhile=both)
+        try:
+            incident.fill(by=me(request), **{name: form.cleaned_data[name] for name in form.changed_data})
+        except No as error:
+            return show(request, incident, refused=error, form=form, at="facts")
     return _back(request, incident, "Saved." if form.changed_data else "Nothing was different.")
 
 

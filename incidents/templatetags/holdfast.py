@@ -33,6 +33,7 @@ ICONS = {
     "skip": '<path d="M5 5v14l9-7zM18 5v14"/>',
     "undo": '<path d="M9 14L4 9l5-5"/><path d="M4 9h9a7 7 0 0 1 0 14h-3"/>',
     "alert": '<path d="M12 3.500L22 20.500H2z"/><path d="M12 10v4.500M12 17.500v.01"/>',
+    "bell": '<path d="M6 17V11a6 6 0 0 1 12 0v6l1.500 2h-15zM10 21.500h4"/>',
     "bell-off": '<path d="M6 10a6 6 0 0 1 10-4.500M18 10c0 5 2 6 2 7H8M4 17c.5-1 1.500-2 1.900-4.500M10 20.500h4M3 3l18 18"/>',
     "lock": '<rect x="5" y="11" width="14" height="9.500" rx="2"/><path d="M8 11V8a4 4 0 0 1 8 0v3"/>',
     "file": '<path d="M6 3h8l4 4v14H6z"/><path d="M14 3v4h4"/>',

@@ -7,8 +7,9 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 
 from incidents.access import can
-from incidents.models import Incident
+from incidents.models import AISystem, Incident
 from incidents.pages.door import me
+from integrations import duty
 from integrations.models import InboxMessage
 from integrations.pages.connections import light
 from integrations.pages.deliveries import of_user
@@ -49,3 +50,9 @@ def now_panel(request: HttpRequest) -> str:
         return ""
     context = {"failing": failing, "dead": dead, "aside": aside}
     return render_to_string("integrations/parts/now_panel.html", context, request)
+
+
+def system_panel(request: HttpRequest, system: AISystem) -> str:
+    """Whom the paging tools that hear of the system would page now; "" when there are none."""
+    told = duty.for_system(system)
+    return render_to_string("integrations/parts/duty.html", {"told": told}, request) if told else ""

@@ -13,10 +13,12 @@ from integrations.authenticity import SHARED_SECRET
 from integrations.contract import (
     Announcement,
     Conversation,
+    DutyCall,
     Example,
     Field,
     Inbound,
     Instruction,
+    OnDuty,
     Request,
     Response,
     Said,
@@ -24,7 +26,7 @@ from integrations.contract import (
     Sent,
     Unreadable,
 )
-from integrations.listening import Listening, mapping
+from integrations.listening import Listening, entries, mapping
 from integrations.normalise import first, text
 from integrations.on_call import own_key, rank
 from integrations.vendor import address, clip, facts, failure, heading, line
@@ -63,6 +65,7 @@ class Opsgenie(Listening):
     carries = frozenset({*OPENS, *ACTIONS, "test"})
     rate = (100, 60.0)
     proved_by = ("secret",)
+    knows_duty = True
     idempotency = (
         "Every alert carries the incident's key as its alias: Opsgenie folds repeats into the open alert. An action that "
         "comes in is known by alert, kind and time; the same one again changes nothing."
@@ -89,6 +92,10 @@ class Opsgenie(Listening):
 
     def takes(self, kind: str, settings: Mapping[str, Any]) -> bool:
         return super().takes(kind, settings) and bool(settings.get("api_key"))
+
+    def on_duty(self, settings: Mapping[str, Any]) -> DutyCall | None:
+        """Asked with the API key, when there is one."""
+        return _on_duty(settings) if settings.get("api_key") else None
 
     def compose(
         self, what: Announcement, settings: Mapping[str, Any], link: Mapping[str, Any] | None
@@ -234,3 +241,24 @@ def _instructed(kind: str, alert: Mapping[str, Any], key: str) -> list[Said]:
             note = text(alert.get("note"))
             return [Instruction(verb="comment", text=note, **told)] if note else []
     return []
+
+
+def _on_duty(settings: Mapping[str, Any]) -> DutyCall:
+    """Who is on call now by each schedule. https://docs.opsgenie.com/docs/who-is-on-call-api"""
+    base = address(settings, "api_url", "https://api.opsgenie.com")
+    answer = yield Request(
+        "GET", f"{base}/v2/schedules/on-calls", params={"flat": "true"},
+        headers={"Authorization": f"GenieKey {text(settings.get('api_key'))}"},
+    )  # fmt: skip
+    if not 200 <= answer.status < 300:
+        hint = "Give the API key the right to read configuration." if answer.status in (401, 403) else ""
+        raise failure(answer, "Opsgenie", text(mapping(answer.json).get("message")), hint)
+    people = []
+    for schedule in entries(mapping(answer.json).get("data")):
+        of = text(mapping(schedule.get("_parent")).get("name"), 120)
+        told = schedule.get("onCallRecipients")
+        people += [
+            OnDuty(text(one, 120), email=text(one, 200), of=of)
+            for one in (told if isinstance(told, list) else [])
+        ]
+    return people

@@ -10,6 +10,7 @@ from integrations.authenticity import require_hmac
 from integrations.contract import (
     Announcement,
     Conversation,
+    DutyCall,
     Example,
     Field,
     Inbound,
@@ -107,6 +108,11 @@ class PagerDuty(Listening):
         "characters. https://developer.pagerduty.com/docs/events-api-v2-overview"
     )
     rate = (120, 60.0)
+    knows_duty = True
+
+    def on_duty(self, settings: Mapping[str, Any]) -> DutyCall | None:
+        """Asked with the REST API token, when there is one."""
+        return pagerduty_rest.on_duty(settings) if pagerduty_rest.is_set_up(settings) else None
 
     def authenticate(self, inbound: Inbound, settings: Mapping[str, Any]) -> None:
         """https://developer.pagerduty.com/docs/webhook-signatures: any of several v1 signatures may fit."""

@@ -68,9 +68,10 @@ def edit(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         text, note = _text(request), request.POST.get("note", "").strip()[:300]
         if draft is not None and request.POST.get("seen") not in ("", None, draft.sha256):
-            problem = "Somebody else saved this draft meanwhile. Compare with theirs in another window, then save again."
+            problem = f"{draft.author or 'Somebody else'} saved this draft while you wrote. Yours is in the editor; below, theirs beside it."
             return _page(
-                request, playbook, text, note, linking.problems_of(text, slug), refused=problem, seen=draft.sha256, status=409
+                request, playbook, text, note, linking.problems_of(text, slug), refused=problem, seen=draft.sha256,
+                theirs=draft.source, status=409,
             )  # fmt: skip
         with transaction.atomic():
             version = publishing.save_draft(playbook, text, by=user, note=note)
@@ -173,12 +174,12 @@ def _beside(playbook: Playbook | None, text: str, problems: Sequence[Problem]) -
 
 def _page(
     request: HttpRequest, playbook: Playbook | None, text: str, note: str, problems: Sequence[Problem],
-    *, refused: str = "", seen: str = "", notes: Sequence[str] = (), status: int = 200,
+    *, refused: str = "", seen: str = "", theirs: str = "", notes: Sequence[str] = (), status: int = 200,
 ) -> HttpResponse:  # fmt: skip
     problems = problems or linking.problems_of(text, playbook.slug if playbook else "")
     context = {
         "playbook": playbook, "source": text, "note": note, "refused": refused, "notes": notes,
-        "seen": seen, "actions": shelf.actions().values(), "can_publish": can(me(request), "playbook.publish"),
+        "seen": seen, "between": compare(theirs, text) if theirs else [], "theirs": theirs, "actions": shelf.actions().values(), "can_publish": can(me(request), "playbook.publish"),
         "rows": min(max(text.count("\n") + 4, 18), 42), "four_eyes": settings.HOLDFAST_FOUR_EYES_FROM,
         **_judged(text, problems), **_beside(playbook, text, problems),
     }  # fmt: skip

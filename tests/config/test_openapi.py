@@ -19,7 +19,7 @@ from tests.scenes import person
 
 pytestmark = pytest.mark.django_db
 NOUNS = {
-    "systems", "alerts", "incidents", "playbooks", "runs", "approvals", "connections", "deliveries", "postmortems", "clocks",
+    "systems", "alerts", "incidents", "notices", "playbooks", "runs", "approvals", "connections", "deliveries", "postmortems", "clocks",
     "insights", "inbox", "simulations", "changes", "routes", "feeds", "odata",
     "saved-views",
 }  # fmt: skip

@@ -133,11 +133,11 @@ def test_a_page_carries_no_inline_script_or_style() -> None:
 # --- severity and rules --------------------------------------------------------------------------
 def test_adding_a_profile_publishes_the_next_version_and_keeps_the_old_one() -> None:
     client, first = ada(), SeverityProfile.current()
-    form = client.get(url("incidents_severityprofile", "add")).context["adminform"].form
-    assert form.initial["data"] == first.data
+    form = client.get(url("incidents_severityprofile", "add")).context["form"]
+    assert json.loads(form.initial["json"]) == first.data
     changed = copy.deepcopy(first.data)
     changed["dimensions"][0]["title"] = "Safety first"
-    client.post(url("incidents_severityprofile", "add"), {"data": json.dumps(changed), "note": "Clearer"})
+    client.post(url("incidents_severityprofile", "add"), {"json": json.dumps(changed), "note": "Clearer"})
     newest = SeverityProfile.current()
     assert (newest.version, newest.note, newest.created_by) == (
         2,
@@ -155,12 +155,12 @@ def test_adding_a_profile_publishes_the_next_version_and_keeps_the_old_one() -> 
 def test_a_profile_that_cannot_be_used_is_refused_with_the_reason_and_kept_in_the_form() -> None:
     client = ada()
     broken = {**SeverityProfile.current().data, "urgency_bands": [3, 2, 1]}
-    answer = client.post(url("incidents_severityprofile", "add"), {"data": json.dumps(broken), "note": "x"})
+    answer = client.post(url("incidents_severityprofile", "add"), {"json": json.dumps(broken), "note": "x"})
     shown = answer.content.decode()
-    assert answer.status_code == 200
+    assert answer.status_code == 422
     assert "urgency_bands needs three rising numbers." in shown
     assert SeverityProfile.objects.count() == 1
-    unread = client.post(url("incidents_severityprofile", "add"), {"data": "{ my text", "note": "x"})
+    unread = client.post(url("incidents_severityprofile", "add"), {"json": "{ my text", "note": "x"})
     assert "{ my text" in unread.content.decode()
 
 

@@ -22,21 +22,6 @@ def of(incident: Incident, tail: str = "") -> str:
 
 
 class TestThePostMortem:
-    def test_two_writers_do_not_overwrite_each_other(self) -> None:
-        ann, bob = scenes.person("ann", "IC"), scenes.person("bob", "MLE")
-        incident = scenes.triaged(ann)
-        assert (
-            browser(ann).post(of(incident, "postmortem/"), {"impact": "Ann's", "revision": "0"}).status_code
-            == 302
-        )
-        shown = text(
-            browser(bob).post(of(incident, "postmortem/"), {"impact": "Bob's words", "revision": "0"}), 409
-        )
-        assert "Somebody saved this post-mortem since you opened it" in shown
-        assert "Bob&#x27;s words" in shown
-        incident.refresh_from_db()
-        assert incident.postmortem.sections["impact"] == "Ann's"
-
     def test_the_preview_is_safe_markdown(self) -> None:
         ann = scenes.person("ann", "IC")
         incident = scenes.triaged(ann)

@@ -127,7 +127,11 @@ def test_two_people_do_not_overwrite_each_others_draft_unseen() -> None:
         address, {"source": TEXT.format(slug="pb-drift") + "# by lee\n", "seen": seen}
     )
     assert answer.status_code == 409
-    assert "# by lee" in answer.content.decode()
+    shown = answer.content.decode()
+    assert "mia saved this draft while you wrote" in shown
+    assert "# by lee\n</textarea>" in shown or "# by lee</textarea>" in shown
+    assert "<del>mia</del>" in shown
+    assert "<ins>lee</ins>" in shown
     assert playbook.versions.get(status="draft").source.endswith("# by mia\n")
 
 

@@ -25,9 +25,22 @@ class Hands:
         """Put `text` in a field, instead of what is there."""
         raise NotImplementedError
 
+    def add(self, target: Locator, text: str) -> None:
+        """Write `text` behind what is in a field."""
+        self._into(target)
+        self.page.keyboard.press("Control+End")
+        self.page.keyboard.type(text)
+        self.steps += 1
+
+    def _into(self, target: Locator) -> None:
+        raise NotImplementedError
+
     def choose(self, target: Locator, label: str) -> None:
         """Choose the option of a select that is called `label`."""
         raise NotImplementedError
+
+    def leave(self) -> None:
+        """Let go of a field in which Tab is a letter."""
 
 
 class Mouse(Hands):
@@ -42,6 +55,9 @@ class Mouse(Hands):
     def write(self, target: Locator, text: str) -> None:
         self.press(target)
         target.fill(text)
+
+    def _into(self, target: Locator) -> None:
+        self.press(target)
 
     def choose(self, target: Locator, label: str) -> None:
         target.select_option(label=label)
@@ -63,12 +79,18 @@ class Keyboard(Hands):
         self._key("Control+a")
         self.page.keyboard.type(text)
 
+    def _into(self, target: Locator) -> None:
+        self._reach(target)
+
     def choose(self, target: Locator, label: str) -> None:
         self._reach(target)
         self.page.keyboard.type(label)
         self.steps += 1
         chosen = target.evaluate("node => node.selectedOptions[0].label")
         assert chosen == label, f"typing {label!r} chose {chosen!r}"
+
+    def leave(self) -> None:
+        self._key("Escape")
 
     def _key(self, key: str) -> None:
         self.page.keyboard.press(key)

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('incidents', '0004_reading'),
+        ('incidents', '0006_reading_much'),
     ]
 
     operations = [
