@@ -77,7 +77,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         }
         home = Installation(Path(data), env, [], [])
         with home.start_web(port) as web:
-            web.wait_ready()
+            web.wait_ready(180)
             home.python(SEED)
             with browser() as started:
                 yield Place(f"http://localhost:{port}", started)
