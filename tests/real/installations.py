@@ -122,7 +122,7 @@ def embedded(data: Path) -> Iterator[Installation]:
     """One process tree on SQLite."""
     home = Installation(data, dict(KEYS), [], [])
     with home.start_web(free_port()) as web:
-        web.wait_ready()
+        web.wait_ready(300)
         home.webs.append(web)
         yield home
 
