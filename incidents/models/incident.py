@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from django.db import models, transaction
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
-from django_fsm import ConcurrentTransitionMixin, FSMField, transition
+from django_fsm import transition
 
 from incidents import comms, lifecycle, regrouping, targets
 from incidents import severity as severity_rules
@@ -18,6 +19,7 @@ from incidents.access import require
 
 from .event import Event, origin_of_now
 from .severity import SEVERITIES, SeverityAssessment, SeverityProfile
+from .state import Moved, StateField
 from .views import Pin
 from .work import Attestation
 
@@ -32,7 +34,7 @@ EVENT_OF_MOVE = {"reopen": "incident.reopened", "unmerge": "incident.unmerged"}
 ANSWERS = [("", "Not answered"), ("yes", "Yes"), ("no", "No"), ("unknown", "Unknown")]
 
 
-class Incident(ConcurrentTransitionMixin, models.Model):
+class Incident(Moved, models.Model):
     """One incident. `severity` is the chosen one (that of the newest assessment).
 
     `open_key` carries the grouping key while new firings belong here; its uniqueness is the promise
@@ -41,7 +43,7 @@ class Incident(ConcurrentTransitionMixin, models.Model):
 
     title = models.CharField(max_length=300)
     summary = models.TextField(blank=True)
-    state = FSMField(default=lifecycle.DETECTED, choices=lifecycle.STATES, protected=True)
+    state = StateField(default=lifecycle.DETECTED, choices=lifecycle.STATES, protected=True)
     incident_class = models.CharField(max_length=8, blank=True, choices=list(CLASS_TITLES.items()))
     subtype = models.CharField(max_length=40, blank=True)
     realisation = models.CharField(
@@ -643,7 +645,12 @@ class _Changing:
         depth = self.incident._depth
         self.incident._depth += 1
         if depth == 0:
-            self.incident.refresh_from_db(from_queryset=Incident.objects.select_for_update())
+            try:
+                self.incident.refresh_from_db(from_queryset=Incident.objects.select_for_update())
+            except BaseException:
+                # `with` calls no __exit__ then: the thread's connection would stay inside the transaction for ever
+                self.__exit__(*sys.exc_info())
+                raise
 
     def __exit__(self, *exc: Any) -> None:
         self.incident._depth -= 1
