@@ -76,7 +76,7 @@ def test_a_verb_that_cannot_read_its_incident_leaves_the_thread_s_connection_usa
                 found.acknowledge(by=bob)
             seen["left open"] = connection.in_atomic_block
             found.acknowledge(by=bob)
-            seen["acknowledged"] = found.acknowledged_at
+            seen["acknowledged"] = found.acked_at
         finally:
             connection.close()
 
