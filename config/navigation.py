@@ -35,9 +35,10 @@ ENTRIES = (
 
 def navigation(request: HttpRequest) -> dict[str, Any]:
     """Context processor: the entries that this person may open, the current one marked."""
-    if not request.user.is_authenticated:
+    user = request.user
+    if not user.is_authenticated:
         return {"navigation": [], "unread_notices": 0}
-    unread = SimpleLazyObject(lambda: notices.unread(request.user))
+    unread = SimpleLazyObject(lambda: notices.unread(user))
     return {"navigation": SimpleLazyObject(lambda: _entries(request)), "unread_notices": unread}
 
 
