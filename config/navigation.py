@@ -30,6 +30,7 @@ ENTRIES = (
     ("Insights", "/insights/", NARROWED),
     ("Connections", "/connections/", "config.see"),
     ("Deliveries", "/deliveries/", "config.see"),
+    ("Audit", "/audit/", "audit.see"),
 )
 
 

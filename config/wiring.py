@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from incidents import escalation, notices, outbox, retention, sweeps
+from incidents import audit, escalation, notices, outbox, retention, sweeps
 from incidents.models import Event
 from incidents.pages import changes as changed
 from incidents.pages import panels
@@ -74,6 +74,7 @@ SWEEPS: Sequence[Callable[[], int]] = (
     sweeps.end_storms,
     sweeps.end_silences,
     retention.sweep,
+    audit.seal,
 )
 
 

@@ -13,6 +13,16 @@ RESPONDERS = frozenset({"MLE", "DSC", "DE", "DST", "SRE"})
 GOVERNANCE = frozenset({"MRC", "ETH", "DPO", "LEG"})
 EVERYBODY = RESPONDERS | GOVERNANCE | {"REP", "IC", "MO", "SEC", "BO", "COM", "EXE", "SAF", "SYS"}
 
+#: Classes of incidents that security leads, as it does whatever somebody did on purpose.
+SECURITY = frozenset({"POISON", "ADVERS", "INJECT", "LEAK"})
+#: Rights that security holds on such incidents only, and the classes (DOMAIN 6.3, “x on security”).
+OF_SECURITY = {
+    "incident.change_state": SECURITY,
+    "incident.change_severity": SECURITY,
+}
+#: Being named in one of these roles opens no restricted incident.
+NOT_INTO_RESTRICTED = frozenset({"REP", "COM", "ADM", "SYS"})
+
 #: right → roles that hold it (DOMAIN 6.3). "ADM" configures and takes no decisions about incidents.
 RIGHTS: dict[str, frozenset[str]] = {
     "incident.create": EVERYBODY | {"ADM"},
@@ -21,27 +31,35 @@ RIGHTS: dict[str, frozenset[str]] = {
     "incident.acknowledge": RESPONDERS | {"IC", "MO", "SEC", "EXE"},
     "incident.change_state": frozenset({"IC", "SEC", "EXE"}),
     "incident.change_severity": frozenset({"IC", "SEC", "EXE"}),
+    "incident.raise_severity": frozenset({"SYS"}),
     "incident.edit": RESPONDERS | {"IC", "MO", "SEC"},
     "incident.attest": frozenset({"IC", "MO", "SEC"}),
-    "timeline.append": EVERYBODY,
+    "timeline.append": EVERYBODY - {"EXE"},
+    "timeline.correct": frozenset({"IC"}),
     "postmortem.edit": RESPONDERS | GOVERNANCE | {"IC", "MO", "SEC", "BO", "COM"},
     "postmortem.review": GOVERNANCE | {"IC", "MO", "BO", "SEC", "EXE", "SAF"},
     "postmortem.export": EVERYBODY - {"REP"} | {"AUD"},
     "evidence.see": RESPONDERS | GOVERNANCE | {"IC", "MO", "SEC", "SAF", "AUD"},
+    "evidence.reveal": GOVERNANCE | {"IC", "SEC"},
     "run.start": RESPONDERS | {"IC", "MO", "SEC"},
+    "run.start_authorised": frozenset({"SYS"}),
     "run.control": RESPONDERS | {"IC", "MO", "SEC"},
     "approve.R1": RESPONDERS | {"IC", "MO", "SEC", "BO", "EXE"},
     "approve.R2": frozenset({"IC", "BO", "EXE"}),
     "approve.R3": GOVERNANCE,
     "approve.R4": frozenset({"LEG", "DPO", "EXE"}),
     "playbook.draft": RESPONDERS | {"IC", "MO", "SEC"},
-    "playbook.publish": GOVERNANCE | {"ADM"},
+    "playbook.publish": GOVERNANCE,
     "system.edit": frozenset({"MO", "IC", "ADM"}),
     "clock.settle": GOVERNANCE,
     "silence.create": RESPONDERS | {"IC", "MO", "SEC"},
+    "audit.see": frozenset({"AUD", "SEC", "ADM"}),
     "config.see": frozenset({"ADM", "IC", "SEC", "AUD"}) | RESPONDERS,
     "config.edit": frozenset({"ADM"}),
 }
+
+#: Being named in one of these roles opens the incident, restricted or not.
+INTO_RESTRICTED = (EVERYBODY | {"AUD"}) - NOT_INTO_RESTRICTED
 
 #: scopes an API token needs for a right, by the right's first word
 READ_RIGHTS = frozenset(r for r in RIGHTS if r.split(".")[1].startswith("see") or r == "postmortem.export")
@@ -68,6 +86,7 @@ def can(user: Any, right: str, incident: Incident | None = None, system_id: int 
     if not getattr(user, "is_authenticated", False) or not user.is_active:
         return False
     if incident is not None:
+        allowed = holders_on(right, incident)
         if incident.restricted and right != "incident.see_restricted" and not sees_restricted(user, incident):
             return False
         system_id = incident.system_id
@@ -83,6 +102,14 @@ def can(user: Any, right: str, incident: Incident | None = None, system_id: int 
         if right == "incident.see" and incident.reported_by_id == user.pk:
             return True
     return False
+
+
+def holders_on(right: str, incident: Incident) -> frozenset[str]:
+    """The roles that hold the right on this incident: security's own rights end where nothing is security's."""
+    classes = OF_SECURITY.get(right)
+    if classes is None or incident.incident_class in classes or incident.intent == "malicious":
+        return RIGHTS[right]
+    return RIGHTS[right] - {"SEC"}
 
 
 def can_somewhere(user: Any, right: str) -> bool:
@@ -105,7 +132,9 @@ def sees_restricted(user: User, incident: Incident) -> bool:
     """Named on the incident, or in a role that sees every restricted one."""
     if user.is_superuser or user.role_codes(incident.system_id) & RIGHTS["incident.see_restricted"]:
         return True
-    return incident.owner_id == user.pk or any(uid == user.pk for _, uid in _named(incident))
+    if incident.owner_id == user.pk:
+        return True
+    return any(uid == user.pk and role not in NOT_INTO_RESTRICTED for role, uid in _named(incident))
 
 
 def named_roles(user: User, incident: Incident) -> frozenset[str]:
@@ -152,7 +181,9 @@ def seeing(user: Any, via: str = "") -> Q | None:
     if secret := _systems(user, "incident.see_restricted"):
         rule |= Q(**{f"{via}system__in": secret})
     # asked last, and row by row: a list of all one's incidents would be made first and keep indexes from being used
-    named = user.incident_roles.filter(incident=OuterRef(f"{via}pk"))
+    named = user.incident_roles.filter(incident=OuterRef(f"{via}pk")).filter(
+        Q(role__in=INTO_RESTRICTED) | Q(incident__restricted=False)
+    )
     return rule | Q(**{f"{via}owner": user}) | Q(Exists(named))
 
 

@@ -4,6 +4,7 @@ from django.urls import path, register_converter
 
 from incidents.pages import (
     alerts,
+    audit,
     decisions,
     door,
     evidence,
@@ -85,6 +86,8 @@ urlpatterns = [
     path("notices/", notices.notices, name="notices"),
     path("notices/reading/", notices.reading, name="reading"),
     path("settings/notices/", settings.wishes, name="wishes"),
+    path("audit/", audit.entries, name="audit"),
+    path("audit/export/", audit.export, name="audit_export"),
     path("settings/", settings.settings, name="settings"),
     path("settings/tokens/", settings.tokens, name="tokens"),
     path("settings/tokens/<int:pk>/revocation/", settings.token_revoke, name="token_revoke"),

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from incidents.access import require
+from incidents.access import can, require
 from incidents.lifecycle import Refused
 from incidents.matchers import any_line_matches
 from incidents.models import Event, Incident
@@ -69,7 +69,7 @@ def start(
 
     Raises NotAllowed, Refused (nothing published, one is live already), InvalidForm (inputs).
     """
-    if by is not None:
+    if by is not None and not can(by, "run.start_authorised", incident):
         require(by, "run.start", incident)
     version = playbook.published
     if version is None or not playbook.active:
@@ -77,6 +77,8 @@ def start(
             "start", [f"“{playbook}” has no published version that may be started. Publish one first."]
         )
     definition = definition_of_version(version)
+    if by is not None and definition.trigger.mode != "auto":  # automation starts what may start by itself
+        require(by, "run.start", incident)
     values = forms.fill(definition.inputs, inputs or {})
     with transaction.atomic():
         # the incident's row is the lock between two who start the same playbook

@@ -117,22 +117,20 @@ class Record(ReadOnly):
 
 
 def _tell(request: HttpRequest, what: str, obj: Any, message: Any) -> None:
-    fields = sorted(
-        {
-            name
-            for entry in message
-            if isinstance(entry, dict)
-            for detail in entry.values()
-            for name in detail.get("fields", ())
-        }
-        if isinstance(message, list)
-        else ()
-    )
+    details = [
+        (verb, detail)
+        for entry in (message if isinstance(message, list) else ())
+        if isinstance(entry, dict)
+        for verb, detail in entry.items()
+    ]
+    fields = sorted({str(name) for _, detail in details for name in detail.get("fields", ())})
+    rows = [f"{verb} {detail['name']} “{detail['object']}”" for verb, detail in details if "object" in detail]
     name = obj._meta.verbose_name
     Event.objects.create(
         kind=f"config.{what}",
         by=cast(User, request.user),
         text=f"{request.user} {what} the {name} “{obj}” in the console."
-        + (f" Fields: {', '.join(map(str, fields))}." if fields else ""),
-        data={"model": obj._meta.label_lower, "id": obj.pk, "fields": [str(name) for name in fields]},
+        + (f" Fields: {', '.join(fields)}." if fields else "")
+        + (f" Rows: {'; '.join(rows)}." if rows else ""),
+        data={"model": obj._meta.label_lower, "id": obj.pk, "fields": fields},
     )

@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 
 from incidents.models import ApiToken, RoleGrant, Team, User
 
@@ -86,7 +85,6 @@ class ApiTokens(ReadOnly):
     def revoke(self, request: HttpRequest, rows: QuerySet[ApiToken]) -> None:
         live = list(rows.filter(revoked_at=None))
         for token in live:
-            token.revoked_at = timezone.now()
-            token.save(update_fields=["revoked_at"])
+            token.revoke()
             self.log_change(request, token, [{"changed": {"fields": ["revoked_at"]}}])
         messages.success(request, f"{len(live)} revoked. Whoever used them is refused from now on.")

@@ -68,7 +68,7 @@ class Idempotent:
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)  # type: ignore[misc]
         if self._reply is not None and response.status_code < 500:
-            body = getattr(response, "kept", response.data)
+            body = response.kept if hasattr(response, "kept") else response.data
             self._reply.status = response.status_code
             self._reply.body = json.loads(json.dumps(body, cls=JSONEncoder))
             self._reply.save(update_fields=["status", "body"])

@@ -10,7 +10,7 @@ from rest_framework import serializers
 from incidents import bulk, lifecycle
 from incidents.api.fields import PersonField, SystemField
 from incidents.api.queries import IncidentKey
-from incidents.models import AffectedDecision, Evidence, Incident, ResponseDue, SavedView
+from incidents.models import AffectedDecision, Incident, ResponseDue, SavedView
 from incidents.models.incident import CLASS_TITLES
 
 MANY = 2**53
@@ -113,15 +113,12 @@ class AssessmentSerializer(serializers.Serializer):
     )
 
 
-class TransitionSerializer(serializers.Serializer):
-    """A lifecycle move with whatever its guards ask for."""
+class FactsSerializer(serializers.Serializer):
+    """What is known about an incident, apart from state, severity and command."""
 
-    to = serializers.ChoiceField(choices=lifecycle.STATES)
-    note = serializers.CharField(required=False, allow_blank=True)
-    owner = PersonField(required=False)
-    system = SystemField(required=False)
-    into = IncidentKey(help_text="For duplicate and merged.")
-    assessment = AssessmentSerializer(required=False)
+    title = serializers.CharField(max_length=300, required=False)
+    summary = serializers.CharField(required=False, allow_blank=True)
+    system = SystemField(required=False, allow_null=True)
     system_unknown = serializers.BooleanField(required=False)
     incident_class = serializers.ChoiceField(choices=list(CLASS_TITLES), required=False)
     subtype = serializers.CharField(required=False, allow_blank=True, max_length=40)
@@ -130,6 +127,7 @@ class TransitionSerializer(serializers.Serializer):
     no_playbook_reason = serializers.CharField(required=False, max_length=300)
     serious_incident = serializers.ChoiceField(choices=("yes", "no", "unknown"), required=False)
     personal_data = serializers.ChoiceField(choices=("yes", "no", "unknown"), required=False)
+    escalated_external = serializers.BooleanField(required=False)
     harm_stopped = serializers.BooleanField(required=False)
     affected_people = serializers.IntegerField(min_value=0, max_value=MANY, required=False)
     exposed_population = serializers.IntegerField(min_value=0, max_value=MANY, required=False)
@@ -141,6 +139,28 @@ class TransitionSerializer(serializers.Serializer):
     measures_planned = serializers.BooleanField(required=False)
     onset_at = serializers.DateTimeField(required=False)
     onset_confidence = serializers.ChoiceField(choices=("low", "medium", "high"), required=False)
+
+
+class TransitionSerializer(FactsSerializer):
+    """A lifecycle move with whatever its guards ask for."""
+
+    to = serializers.ChoiceField(choices=lifecycle.STATES)
+    note = serializers.CharField(required=False, allow_blank=True)
+    owner = PersonField(required=False)
+    into = IncidentKey(help_text="For duplicate and merged.")
+    assessment = AssessmentSerializer(required=False)
+
+
+class ResultSerializer(serializers.Serializer):
+    """What the matrix says to the answers."""
+
+    computed = serializers.IntegerField(help_text="SEV1 to SEV5, as a number.")
+    impact = serializers.IntegerField(help_text="I1 to I5, as a number.")
+    urgency = serializers.IntegerField(help_text="U1 to U4, as a number.")
+    matrix = serializers.IntegerField(help_text="Severity of the cell, before floors and caps.")
+    floors = serializers.ListField(child=serializers.CharField())
+    caps = serializers.ListField(child=serializers.CharField())
+    estimated = serializers.ListField(child=serializers.CharField(), help_text="Questions not answered.")
 
 
 class NoteSerializer(serializers.Serializer):
@@ -301,20 +321,3 @@ class UndoingSerializer(serializers.Serializer):
 class AttestationSerializer(serializers.Serializer):
     role = serializers.ChoiceField(choices=("IC", "MO"))
     statement = serializers.CharField()
-
-
-class EvidenceSerializer(serializers.ModelSerializer):
-    class Meta:
-        model = Evidence
-        fields: tuple[str, ...] = (
-            "id",
-            "name",
-            "media_type",
-            "size",
-            "sha256",
-            "source",
-            "note",
-            "at",
-            "run_ref",
-        )
-        read_only_fields: tuple[str, ...] = fields

@@ -15,14 +15,27 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from incidents import bulk, drafts, handover, lifecycle, regrouping, rescoring, search, similar
+from incidents import (
+    audit,
+    bulk,
+    drafts,
+    handover,
+    lifecycle,
+    regrouping,
+    rescoring,
+    search,
+    severity,
+    similar,
+)
 from incidents.access import require, visible
 from incidents.api import incident_shapes as shapes
 from incidents.api.base import Api, read, telling_values
 from incidents.api.fields import EventSerializer
 from incidents.api.pages import NewestFirst, OldestAdded, OldestFirst
+from incidents.api.pieces import Pieces
 from incidents.api.queries import OneOrMore, Query, Word
-from incidents.models import Incident
+from incidents.api.work import Working
+from incidents.models import Incident, SeverityProfile
 from incidents.models.incident import CLASS_TITLES
 from incidents.report import FORMATS, export
 from incidents.report.facts import report_of
@@ -49,7 +62,7 @@ class ExportQuery(Query):
 
 
 @extend_schema_view(retrieve=extend_schema(summary="One incident, with what it may do next"))
-class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
+class IncidentViewSet(Working, Pieces, Api, mixins.ListModelMixin, viewsets.GenericViewSet):
     """Incidents; ids are `INC-7`."""
 
     serializer_class = shapes.IncidentSerializer
@@ -235,6 +248,21 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         return self._detail(incident)
 
     @extend_schema(
+        summary="Try answers to the severity matrix",
+        request=shapes.AssessmentSerializer,
+        responses=shapes.ResultSerializer,
+    )
+    @action(detail=True, methods=["post"], url_path="assessments/preview")
+    def preview(self, request: Request, pk: str) -> Response:
+        """What they would give; nothing is kept."""
+        self.get_object()
+        data = read(shapes.AssessmentSerializer, request)
+        asked = {name: data[name] for name in ("impact", "urgency", "facts", "cap_approved")}
+        with telling_values():
+            result = severity.assess(SeverityProfile.current().data, **asked)
+        return Response(shapes.ResultSerializer(result).data)
+
+    @extend_schema(
         summary="Attest that the harm has stopped",
         request=shapes.AttestationSerializer,
         responses={201: EventSerializer},
@@ -390,14 +418,6 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         found = similar.similar_to(self.get_object(), request.user)
         return Response(shapes.SimilarSerializer(found, many=True).data)
 
-    @extend_schema(summary="Evidence kept", responses=shapes.EvidenceSerializer(many=True))
-    @action(detail=True, pagination_class=None)
-    def evidence(self, request: Request, pk: str) -> Response:
-        """Names, hashes and sources, oldest first; contents are on the incident's page."""
-        incident = self.get_object()
-        require(request.user, "evidence.see", incident)
-        return Response(shapes.EvidenceSerializer(incident.evidence.defer("content"), many=True).data)
-
     @extend_schema(
         summary="The post-mortem as a file",
         parameters=[
@@ -412,6 +432,7 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
         incident = self.get_object()
         require(request.user, "postmortem.export", incident)
         made = export(report_of(incident), ExportQuery.of(request)["format"])
+        audit.exported("the post-mortem", by=request.user, incident=incident, file=made.filename)
         return HttpResponse(
             made.content,
             content_type=made.media_type,
@@ -420,4 +441,6 @@ class IncidentViewSet(Api, mixins.ListModelMixin, viewsets.GenericViewSet):
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
         # the exported file has a type of its own, whatever Accept says
-        return super().perform_content_negotiation(request, force or self.action == "export_postmortem")
+        return super().perform_content_negotiation(
+            request, force or self.action in ("export_postmortem", "content")
+        )

@@ -17,7 +17,7 @@ from incidents.api.base import Api
 from incidents.api.fields import PersonField
 from incidents.api.pages import BySlug
 from incidents.api.queries import OneOrMore, Query, Word
-from incidents.models import AISystem, Dataset, Deployment, ModelVersion, SystemLink
+from incidents.models import AISystem, Dataset, Deployment, ModelVersion, SystemLink, Team
 from incidents.models.systems import RISK_TIERS
 from incidents.visibility import visible_systems
 
@@ -69,16 +69,25 @@ class SystemSerializer(serializers.ModelSerializer):
     )
     data = serializers.DictField(required=False)  # type: ignore[assignment]
     baseline_assessment = serializers.DictField(required=False)
+    serving = serializers.DictField(required=False)
+    team = serializers.SlugRelatedField(
+        slug_field="slug", allow_null=True, required=False, queryset=Team.objects.all()
+    )
     links = SystemLinkSerializer(many=True, read_only=True)
     serving_now = serializers.SerializerMethodField()
 
     class Meta:
         model = AISystem
         fields: tuple[str, ...] = (
-            "slug", "name", "description", "environment", "owner", "risk_tier", "decision_type", "purpose", "matchers",
-            "upstream", "data", "baseline_assessment", "links", "serving_now", "created_at", "retired_at",
+            "slug", "name", "description", "environment", "owner", "team", "risk_tier", "decision_type", "purpose", "matchers",
+            "upstream", "data", "serving", "baseline_assessment", "links", "serving_now", "created_at", "retired_at",
         )  # fmt: skip
         read_only_fields: tuple[str, ...] = ("created_at",)
+
+    def validate_slug(self, value: str) -> str:
+        if value == "new":
+            raise ValidationError("“new” is the address of a page; choose another short name.")
+        return value
 
     @extend_schema_field(DeploymentSerializer(many=True))
     def get_serving_now(self, system: AISystem) -> Any:
@@ -116,7 +125,9 @@ class SystemViewSet(
 
     def get_queryset(self) -> QuerySet[AISystem]:
         rows = visible_systems(self.request.user)
-        return rows.select_related("owner").prefetch_related("upstream", "links", "deployments__version")
+        return rows.select_related("owner", "team").prefetch_related(
+            "upstream", "links", "deployments__version"
+        )
 
     @extend_schema(summary="AI systems by slug", parameters=[SystemQuery])
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -137,6 +148,19 @@ class SystemViewSet(
     def perform_update(self, serializer: Any) -> None:
         require(self.request.user, "system.edit", system_id=serializer.instance.pk)
         serializer.save()
+
+    @extend_schema(
+        summary="Add a place to look", request=SystemLinkSerializer, responses={201: SystemLinkSerializer}
+    )
+    @action(detail=True, methods=["post"])
+    def links(self, request: Request, slug: str) -> Response:
+        """Dashboard, registry, runbook, documentation."""
+        system = self.get_object()
+        require(request.user, "system.edit", system_id=system.pk)
+        made = SystemLinkSerializer(data=request.data)
+        made.is_valid(raise_exception=True)
+        made.save(system=system)
+        return Response(made.data, status=status.HTTP_201_CREATED)
 
     @extend_schema(summary="Model versions of the system", responses=ModelVersionSerializer(many=True))
     @action(detail=True, pagination_class=None)

@@ -1,6 +1,7 @@
 """Tables of the core: people, AI systems, severity, alerts, incidents, timeline, learning."""
 
 from .alerts import Alert, GroupingRule, Silence, Storm
+from .audit import AuditEntry
 from .change import Change
 from .decision import AffectedDecision
 from .event import Event
@@ -23,6 +24,7 @@ __all__ = [
     "Alert",
     "ApiToken",
     "Attestation",
+    "AuditEntry",
     "Change",
     "Clock",
     "ContributingFactor",

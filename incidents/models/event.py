@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from .audit import AppendOnly, AuditEntry
+
 _origin: ContextVar[str] = ContextVar("origin", default="")
 
 
@@ -28,10 +30,6 @@ def told_by(origin: str) -> Iterator[None]:
 def origin_of_now() -> dict[str, str]:
     """What `told_by` adds to the data of an event."""
     return {"origin": origin} if (origin := _origin.get()) else {}
-
-
-class AppendOnly(Exception):
-    """History is corrected by adding to it, never by changing it."""
 
 
 class Event(models.Model):
@@ -82,6 +80,13 @@ class Event(models.Model):
         if self.pk is not None:
             raise AppendOnly("An event never changes; record a correction that points to it.")
         super().save(*args, **kwargs)
+        # what people set up in the house itself belongs in the audit log too
+        if self.incident_id is None and (
+            self.by_id or self.kind.startswith(("config.", "connection.", "sign_in."))
+        ):
+            AuditEntry.objects.create(
+                at=self.at, kind=self.kind, by_id=self.by_id, actor=self.actor, text=self.text, data=self.data
+            )
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         raise AppendOnly("An event is never deleted; record a correction that points to it.")

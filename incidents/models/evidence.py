@@ -8,7 +8,7 @@ from typing import Any
 from django.db import models
 from django.utils import timezone
 
-from .event import AppendOnly
+from .audit import AppendOnly
 
 
 class Evidence(models.Model):

@@ -15,7 +15,7 @@ from django_fsm import transition
 
 from incidents import comms, lifecycle, regrouping, targets
 from incidents import severity as severity_rules
-from incidents.access import require
+from incidents.access import can, require
 
 from .event import Event, origin_of_now
 from .severity import SEVERITIES, SeverityAssessment, SeverityProfile
@@ -392,13 +392,15 @@ class Incident(Moved, models.Model):
         """Answer the matrix. A chosen severity other than the computed one needs a reason; caps apply
         only when `by`, who is then their named approver, says so (`cap_approved`).
         Raises ValueError, NotAllowed, Refused."""
-        if by is not None:
+        if by is not None and not can(by, "incident.raise_severity", self):
             require(by, "incident.change_severity", self)
-        elif cap_approved:
+        elif by is None and cap_approved:
             raise lifecycle.Refused("assess", ["Caps need a named approver; automation cannot apply them."])
         profile = SeverityProfile.current()
         result = severity_rules.assess(profile.data, impact, urgency, facts, cap_approved)
         picked = chosen or result.computed
+        if by is not None and picked >= self.severity:  # automation may only raise
+            require(by, "incident.change_severity", self)
         if picked != result.computed and not reason.strip():
             raise lifecycle.Refused(
                 "assess",
@@ -430,7 +432,7 @@ class Incident(Moved, models.Model):
     # --- verbs: work ---------------------------------------------------------------------------
     def note(self, text: str, *, by: Any, at: datetime | None = None, corrects: Event | None = None) -> Event:
         """Add a Markdown note to the timeline (or a correction of an earlier entry)."""
-        require(by, "timeline.append", self)
+        require(by, "timeline.append" if corrects is None else "timeline.correct", self)
         if not text.strip():
             raise lifecycle.Refused("note", ["Write something first."])
         return self.record(

@@ -8,8 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.auth.models import AbstractUser
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
+
+from .audit import AuditEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -115,6 +117,20 @@ class RoleGrant(models.Model):
     def __str__(self) -> str:
         return f"{self.user} is {self.role}" + (f" on {self.system}" if self.system_id else "")
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            self._tell("right.granted", f"{self} from now on.")
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        with transaction.atomic():
+            self._tell("right.withdrawn", f"No longer: {self}.")
+            return super().delete(*args, **kwargs)
+
+    def _tell(self, kind: str, text: str) -> None:
+        data = {"user": self.user_id, "role": self.role, "system": self.system_id}
+        AuditEntry.objects.create(kind=kind, text=text, data=data)
+
 
 class ApiToken(models.Model):
     """A bearer token: only its hash is kept; scopes narrow what its user may do."""
@@ -147,15 +163,28 @@ class ApiToken(models.Model):
     ) -> tuple[ApiToken, str]:
         """Make a token; the plain value is returned once and never stored."""
         plain = "hf_" + secrets.token_urlsafe(32)
-        token = cls.objects.create(
-            user=user,
-            name=name,
-            prefix=plain[:9],
-            digest=cls.digest_of(plain),
-            scopes=sorted(set(scopes)),
-            expires_at=expires_at,
-        )
+        with transaction.atomic():
+            token = cls.objects.create(
+                user=user,
+                name=name,
+                prefix=plain[:9],
+                digest=cls.digest_of(plain),
+                scopes=sorted(set(scopes)),
+                expires_at=expires_at,
+            )
+            token._tell("token.issued", f"The token “{token}” of {user} was made.")
         return token, plain
+
+    def revoke(self) -> None:
+        """From now on it opens nothing."""
+        with transaction.atomic():
+            self.revoked_at = timezone.now()
+            self.save(update_fields=["revoked_at"])
+            self._tell("token.revoked", f"The token “{self}” of {self.user} was revoked.")
+
+    def _tell(self, kind: str, text: str) -> None:
+        data = {"token": self.pk, "user": self.user_id, "scopes": self.scopes}
+        AuditEntry.objects.create(kind=kind, text=text, data=data)
 
     @staticmethod
     def digest_of(plain: str) -> str:

@@ -12,10 +12,10 @@ from django.shortcuts import redirect, render
 
 from incidents import rescoring
 from incidents.access import can, require
+from incidents.evidence import MAX_BYTES
 from incidents.models import Incident
 from incidents.pages import forms
 from incidents.pages.door import No, me, of_incident, posts_to, reasons_of, status_of
-from incidents.pages.evidence import MAX_BYTES
 from incidents.pages.incidents import Echo, inert
 from incidents.pages.keyset import page_of
 

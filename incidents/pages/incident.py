@@ -33,6 +33,7 @@ KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
 ASKED_RIGHTS = {
     "acknowledge": "incident.acknowledge", "edit": "incident.edit", "append": "timeline.append",
     "attest": "incident.attest", "change_state": "incident.change_state", "settle": "clock.settle",
+    "reveal": "evidence.reveal",
 }  # fmt: skip
 TIMELINE_PAGE = 40
 PINNED = 20
@@ -207,6 +208,7 @@ def _timeline(request: HttpRequest, incident: Incident) -> dict[str, Any]:
         "narrowed": bool(kind or who or words),
         "address": urlencode([(n, v) for n, v in (("kind", kind), ("who", who), ("find", words)) if v]),
         "can_append": can(me(request), "timeline.append", incident),
+        "can_correct": can(me(request), "timeline.correct", incident),
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from incidents import bulk
+from incidents import audit, bulk
 from incidents.access import can, require, visible
 from incidents.models import Incident, SavedView, User
 from incidents.pages import forms
@@ -98,6 +98,7 @@ def table(request: HttpRequest) -> HttpResponse:
     """What the list shows with these filters, all pages, as CSV (times in UTC)."""
     asked = Asked.of(request.GET)
     rows = with_next_due(asked.rows(me(request)).select_related("system", "owner")).order_by(*asked.order)
+    audit.exported("a table of incidents", by=me(request), query=request.GET.urlencode()[:1000])
     response: Any = StreamingHttpResponse(
         _lines(rows[:MOST_ROWS], asked.columns), content_type="text/csv; charset=utf-8"
     )

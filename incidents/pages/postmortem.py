@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import content_disposition_header
 
-from incidents import lifecycle, markdown, report
+from incidents import audit, lifecycle, markdown, report
 from incidents import postmortem as verbs
 from incidents.access import can, require
 from incidents.models import ActionItem, ContributingFactor, Incident, PostMortem
@@ -76,7 +76,7 @@ def postmortem(request: HttpRequest, incident: Incident) -> HttpResponse:
     user = me(request)
     if wanted := request.GET.get("format"):
         require(user, "postmortem.export", incident)
-        return _export(incident, wanted)
+        return _export(request, incident, wanted)
     if request.method != "POST":
         return _page(request, incident)
     pm = verbs.draft(incident, by=user)
@@ -195,7 +195,7 @@ def _own_roles(request: HttpRequest, incident: Incident) -> list[tuple[str, str]
     return [(code, ROLES.get(code, code)) for code in sorted(me(request).role_codes(incident.system_id))]
 
 
-def _export(incident: Incident, wanted: str) -> HttpResponse:
+def _export(request: HttpRequest, incident: Incident, wanted: str) -> HttpResponse:
     if wanted not in report.FORMATS:
         return HttpResponse(
             f"There is no format {wanted!r}; choose one of {', '.join(report.FORMATS)}.",
@@ -203,6 +203,7 @@ def _export(incident: Incident, wanted: str) -> HttpResponse:
             content_type="text/plain",
         )
     made = report.export(facts.report_of(incident), wanted)
+    audit.exported("the post-mortem", by=me(request), incident=incident, file=made.filename)
     response = HttpResponse(made.content, content_type=made.media_type)
     response["Content-Disposition"] = content_disposition_header(True, made.filename) or "attachment"
     response["Content-Security-Policy"] = SANDBOX

@@ -107,8 +107,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
 def token_revoke(request: HttpRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         token = get_object_or_404(me(request).tokens.filter(revoked_at=None), pk=pk)
-        token.revoked_at = timezone.now()
-        token.save(update_fields=["revoked_at"])
+        token.revoke()
         messages.success(request, f"The token “{token.name}” no longer works.")
     return redirect("incidents:settings")
 

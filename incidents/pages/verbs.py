@@ -10,10 +10,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 
 from incidents import handover, lifecycle
+from incidents.evidence import keep_snapshot
 from incidents.models import Incident, Task
 from incidents.pages import forms
 from incidents.pages.door import No, find, me, of_incident, posts_to
-from incidents.pages.evidence import keep_snapshot
 from incidents.pages.incident import show
 
 PAGE = "incidents:incident"

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from incidents.access import require
-from incidents.api.base import Api, person_of
+from incidents.api.base import Api, person_of, read
 from incidents.api.queries import IncidentKey, Number, OneOrMore, Query
 from incidents.lifecycle import Refused
 from incidents.visibility import about_seen
@@ -20,6 +20,26 @@ from integrations.inbox.drain import replay
 from integrations.masking import mask
 from integrations.models import Delivery, InboxMessage
 from integrations.outbox.deliver import redeliver
+
+#: Rows put back in line by one call; the rest by calling again.
+MOST = 500
+
+
+class ManySerializer(serializers.Serializer):
+    """Which of them; nothing said means all."""
+
+    connection = Number(help_text="Only those of this connection.")
+
+
+class ManyMessagesSerializer(ManySerializer):
+    messages = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**63 - 1), required=False, max_length=MOST,
+        help_text="Only these messages.",
+    )  # fmt: skip
+
+
+class BackInLineSerializer(serializers.Serializer):
+    count = serializers.IntegerField(help_text="How many are back in line, the oldest first.")
 
 
 class DeliverySerializer(serializers.ModelSerializer):
@@ -84,6 +104,22 @@ class DeliveryViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     @extend_schema(summary="One delivery with its last exchange", responses=DeliveryDetailSerializer)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return Response(DeliveryDetailSerializer(self.get_object()).data)
+
+    @extend_schema(
+        summary="Send all dead letters again", request=ManySerializer, responses=BackInLineSerializer
+    )
+    @action(detail=False, methods=["post"])
+    def redeliveries(self, request: Request) -> Response:
+        """At most 500 of those that you may see; call again for the rest."""
+        require(request.user, "config.edit")
+        asked = read(ManySerializer, request)
+        rows = self.get_queryset().filter(state="dead").order_by("id")
+        if "connection" in asked:
+            rows = rows.filter(connection_id=asked["connection"])
+        taken = list(rows[:MOST])
+        for row in taken:
+            redeliver(row, by=person_of(request))
+        return Response({"count": len(taken)})
 
     @extend_schema(summary="Send again", request=None, responses=DeliverySerializer)
     @action(detail=True, methods=["post"])
@@ -156,6 +192,20 @@ class InboxViewSet(Api, mixins.RetrieveModelMixin, viewsets.GenericViewSet):
     @extend_schema(summary="One message as it came", responses=InboxMessageDetailSerializer)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return Response(InboxMessageDetailSerializer(self.get_object()).data)
+
+    @extend_schema(summary="Read many again", request=ManyMessagesSerializer, responses=BackInLineSerializer)
+    @action(detail=False, methods=["post"])
+    def replays(self, request: Request) -> Response:
+        """At most 500 of those that were set aside; call again for the rest."""
+        require(request.user, "config.edit")
+        asked = read(ManyMessagesSerializer, request)
+        rows = InboxMessage.objects.filter(status="set_aside").order_by("id")
+        if "messages" in asked:
+            rows = rows.filter(pk__in=asked["messages"])
+        if "connection" in asked:
+            rows = rows.filter(connection_id=asked["connection"])
+        ids = list(rows.values_list("pk", flat=True)[:MOST])
+        return Response({"count": replay(ids, by=person_of(request))})
 
     @extend_schema(summary="Read again", request=None, responses=InboxMessageSerializer)
     @action(detail=True, methods=["post"])

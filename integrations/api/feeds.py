@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.serializers import ValidationError
 from rest_framework.views import APIView
 
+from incidents import audit
 from incidents.api.base import Api
 from incidents.api.queries import Query, Word
 from integrations.feeds import files, odata, tables
@@ -65,6 +66,7 @@ class FeedView(Api, APIView):
             pieces = files.as_csv(columns, rows) if form == "csv" else files.as_parquet(columns, rows)
         except files.NoParquet as error:
             raise ValidationError({"format": [str(error)]}) from error
+        audit.exported(f"the table {table}", by=request.user, format=form)
         answer = StreamingHttpResponse(pieces, content_type=_TYPES[form])
         answer["Content-Disposition"] = f'attachment; filename="holdfast-{table}.{form}"'
         return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from incidents.access import RIGHTS
+from incidents.access import RIGHTS, SECURITY
 
 from .model import ApproveRule
 
@@ -15,8 +15,6 @@ OR = "|"
 BY_RISK: dict[str, tuple[str, ...]] = {"R2": ("IC", "BO"), "R4": ("DPO|LEG", "EXE")}
 #: (risk, class of incident) → the role that agrees beside whoever holds the right, whatever the playbook says.
 AS_WELL = {("R3", "POISON"): "SEC", ("R3", "BIAS"): "ETH", ("R3", "HARM"): "ETH"}
-#: Classes of incidents on which security may agree to R2.
-SECURITY = frozenset({"POISON", "ADVERS", "INJECT", "LEAK"})
 
 
 class Whose(NamedTuple):

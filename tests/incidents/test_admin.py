@@ -278,7 +278,7 @@ def test_a_system_is_made_with_its_versions() -> None:
 
 # --- upper floors --------------------------------------------------------------------------------
 def test_a_draft_is_checked_by_line_and_a_published_version_is_read_only() -> None:
-    client = ada("MLE")
+    client = ada("MLE", "MRC")
     version, _ = publishing.apply_text(PLAYBOOK, publish=True, note="First")
     draft = publishing.save_draft(version.playbook, PLAYBOOK, by=User.objects.get(username="ada"))
     address = url("playbooks_playbookversion", "change", draft.pk)
