@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import ceil
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from integrations import shelf
@@ -42,13 +42,14 @@ class Health:
     capped: bool  #: more happened than was looked at
 
 
-def of(row: Connection, now: datetime | None = None) -> Health:
-    """The health of one connection."""
+def of(row: Connection, now: datetime | None = None, known: QuerySet[Delivery] | None = None) -> Health:
+    """The health of one connection, as far as its deliveries are among those `known` to the reader (None: all)."""
+    sent = (Delivery.objects.all() if known is None else known).filter(connection=row)
     since = (now or timezone.now()) - DAY
     inward = list(row.messages.order_by("-id").values_list("received_at", "status")[:LOOKED])
     came = [status for at, status in inward if at >= since]
     outward = list(
-        row.deliveries.order_by("-id").values_list("created_at", "state", "attempts", "delivered_at")[:LOOKED]
+        sent.order_by("-id").values_list("created_at", "state", "attempts", "delivered_at")[:LOOKED]
     )
     went = [one for one in outward if one[0] >= since]
     tries = sum(attempts for _, _, attempts, _ in went)
@@ -65,16 +66,20 @@ def of(row: Connection, now: datetime | None = None) -> Health:
         next_poll=row.poll_at if polled(row) and row.enabled else None,
         silent_since=row.silent_since,
         capped=len(came) == LOOKED or len(went) == LOOKED,
-        **unfinished([row.pk])[row.pk],
+        **unfinished([row.pk], known)[row.pk],
     )
 
 
-def unfinished(ids: list[int]) -> dict[int, dict[str, int]]:
+def unfinished(ids: list[int], known: QuerySet[Delivery] | None = None) -> dict[int, dict[str, int]]:
     """{connection: {"waiting", "dead", "set_aside", "unread"}}: rows that are not finished."""
     found: dict[int, dict[str, int]] = defaultdict(
         lambda: {"waiting": 0, "dead": 0, "set_aside": 0, "unread": 0}
     )
-    out = Delivery.objects.filter(connection__in=ids, state__in=("queued", "sending", "dead")).order_by()
+    out = (
+        (Delivery.objects.all() if known is None else known)
+        .filter(connection__in=ids, state__in=("queued", "sending", "dead"))
+        .order_by()
+    )
     for number, state, n in out.values_list("connection", "state").annotate(n=Count("id")):
         found[number]["dead" if state == "dead" else "waiting"] += n
     inward = InboxMessage.objects.filter(connection__in=ids, status__in=("new", "set_aside")).order_by()

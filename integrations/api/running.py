@@ -24,6 +24,7 @@ from integrations.models import PersonLink, RemoteAct
 from integrations.outbox.announce import queue_test
 from integrations.outbox.deliver import redeliver_all
 from integrations.shelf import provider
+from integrations.visibility import visible_deliveries
 
 
 class HealthSerializer(serializers.Serializer):
@@ -85,7 +86,9 @@ class Running:
     @action(detail=True)
     def health(self, request: Request, pk: str) -> Response:
         """The last day, and what waits."""
-        return Response(HealthSerializer(health.of(self.get_object())).data)  # type: ignore[attr-defined]
+        row = self.get_object()  # type: ignore[attr-defined]
+        found = health.of(row, known=visible_deliveries(person_of(request)))
+        return Response(HealthSerializer(found).data)
 
     @extend_schema(summary="Send a test", request=None, responses={201: DeliverySerializer})
     @action(detail=True, methods=["post"])

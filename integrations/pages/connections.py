@@ -31,6 +31,7 @@ from integrations.pages.forms import (
     TrialForm,
 )
 from integrations.secrets import SecretsUnreadable
+from integrations.visibility import visible_acts, visible_deliveries
 
 PAGE = 40
 LAST = 8
@@ -51,7 +52,7 @@ def connections(request: HttpRequest) -> HttpResponse:
     """All connections, those in trouble marked."""
     require(me(request), "config.see")
     page = page_of(light(), ["name", "id"], request.GET.get("after", ""), PAGE)
-    unfinished = health.unfinished([row.pk for row in page.rows])
+    unfinished = health.unfinished([row.pk for row in page.rows], visible_deliveries(me(request)))
     rows = [
         {"row": row, "kind": kind_of(row.provider), **unfinished[row.pk], "mark": mark_of(row)}
         for row in page.rows
@@ -164,11 +165,16 @@ def _page(request: HttpRequest, row: Connection, kind: Provider | None) -> dict[
         "can_edit": can(user, "config.edit"),
         "routes": list(row.routes.all()),
         "received": list(row.messages.defer("body", "headers")[:LAST]),
-        "sent": list(row.deliveries.defer("announcement", "transcript")[:LAST]),
-        "health": health.of(row),
+        "sent": list(
+            visible_deliveries(user)
+            .filter(connection=row)
+            .select_related("incident")
+            .defer("announcement", "transcript")[:LAST]
+        ),
+        "health": health.of(row, known=visible_deliveries(user)),
         "polled": health.polled(row),
         "people": list(row.people.select_related("user").order_by("remote_id")),
-        "acts": list(row.acts.select_related("incident")[:LAST]),
+        "acts": list(visible_acts(user, row)[:LAST]),
         "person_form": PersonForm(),
         "hold_form": HoldForm(prefix="hold"),
         "expect_form": ExpectForm.of(row),

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from incidents.access import can, require, seeing, visible
+from incidents.access import can, require, visible
 from incidents.models import Incident, User
 from incidents.pages import live
 from incidents.pages.door import me, signed_in
@@ -20,6 +20,7 @@ from integrations.masking import mask
 from integrations.models import Connection, Delivery
 from integrations.outbox.deliver import MAX_ATTEMPTS, redeliver
 from integrations.pages.connections import kind_of
+from integrations.visibility import visible_deliveries
 from playbooks.pages.showing import pretty
 
 PAGE = 40
@@ -29,11 +30,7 @@ MOST = 500
 
 def of_user(user: User) -> QuerySet[Delivery]:
     """Deliveries that the user may know of: none about restricted incidents that they may not see."""
-    rule = seeing(user, "incident__")
-    rows = Delivery.objects.all()
-    if rule is not None:
-        rows = rows.filter(Q(incident=None) | Q(incident__restricted=False) | rule)
-    return rows.select_related("connection", "incident").defer("connection__settings")
+    return visible_deliveries(user).select_related("connection", "incident").defer("connection__settings")
 
 
 def may_read(user: User, rows: Iterable[Delivery]) -> set[int]:
