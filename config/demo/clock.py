@@ -18,6 +18,8 @@ from django.apps import apps
 from django.db import connection, models, transaction
 from django.utils import timezone
 
+from incidents.models import AuditEntry
+
 ROOMS = ("incidents", "playbooks", "integrations")
 #: Texts and JSON in which moments are written that the code or a reader compares with the columns.
 WRITTEN = (
@@ -103,12 +105,13 @@ def age(span: timedelta) -> None:
 
 @functools.cache
 def _stamps() -> dict[str, list[str]]:
-    """Quoted tables of the three rooms → their time stamp columns."""
+    """Quoted tables of the three rooms → their time stamp columns. The audit log cannot be changed: it tells when the
+    demo was loaded."""
     found = {}
     for room in ROOMS:
         for model in apps.get_app_config(room).get_models(include_auto_created=True):
             columns = [f.column for f in model._meta.concrete_fields if type(f) is models.DateTimeField]
-            if columns:
+            if columns and model is not AuditEntry:
                 found[_quoted(model._meta.db_table)] = [_quoted(column) for column in columns]
     return found
 

@@ -129,7 +129,7 @@ def test_the_page_of_a_system_says_who_is_responsible_now() -> None:
     browser = Client()
     browser.force_login(people["ann"])
     shown = browser.get("/systems/credit-risk/").content.decode()
-    assert "Who is told" in shown
+    assert "Responsible now" in shown
     assert shown.index("Incident commander") < shown.index("Executive sponsor")
     assert "ben" in shown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Locator, Page
 
 #: So many presses of Tab are more than any page should ask for.
-FAR = 250
+FAR = 600
 
 
 class Hands:
