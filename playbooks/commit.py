@@ -45,7 +45,7 @@ def write(
     """
     names = tuple(settled[1]) if settled else ()
     values = [*raw.values(Run, tuple(fields), fields.values()), run.pk, fence, list(states)]
-    if settled:
+    if settled and names:
         row = settled[0]
         values += [
             *raw.values(Step, names, (getattr(row, raw.field(Step, name).attname) for name in names)),

@@ -45,7 +45,7 @@ def shop(folder: Path, settings: Any, **chosen: Any) -> Connection:
     return Connection.objects.create(
         provider="sql_database",
         name="shop",
-        settings={"url": "sqlite:///shop.db", "queries": queries, "timeout": 1, **chosen},
+        settings={"url": "sqlite:///shop.db", "queries": queries, "timeout": 20, **chosen},
     )
 
 
@@ -75,7 +75,7 @@ def test_a_named_query_is_read_in_batches_with_bound_parameters(tmp_path, settin
     ],
 )
 def test_what_writes_opens_other_files_or_never_ends_is_refused(tmp_path, settings, name, message):
-    shop(tmp_path, settings)
+    shop(tmp_path, settings, timeout=1)
     with pytest.raises(DataProblem, match=message):
         read(f"sql://shop/{name}")
     assert read("sql://shop/all").total == 3000

@@ -97,7 +97,7 @@ def test_words_of_a_route_are_marked_as_such() -> None:
 def test_an_id_that_a_tool_gave_beside_ours_is_remembered() -> None:
     """PagerDuty names an incident by our key when it is acknowledged, and only by its own id when a note is written."""
     here, found = (
-        tool("pagerduty", routing_key="R" * 32),
+        tool("pagerduty", routing_key="R" * 32, webhook_secret="s" * 32),
         incident(person("ann", "IC", email="ann@example.org")),
     )
     RemoteLink.objects.create(connection=here, incident=found, remote_id=found.key)

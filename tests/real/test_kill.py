@@ -95,7 +95,7 @@ class Load(threading.Thread):
                 "title": "Latency", "severity": "critical", "status": "firing", "dedup_key": key,
                 "labels": {"family": "PERF", "system": f"s{sent % SYSTEMS}"}, "model": {"name": f"s{sent % SYSTEMS}"},
             }  # fmt: skip
-            for attempt in range(200):
+            for attempt in range(2_000):  # an installation may take a minute to be back
                 try:
                     answer = session.post(
                         self.addresses[(sent + attempt) % len(self.addresses)], json=body, timeout=5,
