@@ -30,9 +30,9 @@ for name in ("ann", "bob", "cy"):
 PEOPLE = (
     {
         "sub": "0815",
-        "email": "cy@example.org",
+        "email": "dora@example.org",
         "email_verified": True,
-        "name": "Cy",
+        "name": "Dora",
         "groups": ["sre", "cooks"],
     },
     {
